@@ -1,0 +1,86 @@
+# Everything a developer runs. `make` alone lists the targets.
+PYTHON ?= python3
+DEV := .venv
+DEMO := .venv-demo
+LOWEST := .venv-lowest
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo demo-stack
+demo: $(DEMO)/.ready ## run the flights pipeline on the embedded store: runs, lineage, statistics
+	@$(DEMO)/bin/python examples/flights/run.py
+
+demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeger and Prometheus
+	@$(DEMO)/bin/python examples/flights/run.py --stack
+
+.PHONY: test test-fast test-lowest stack-check
+test: $(DEV)/.ready stack-check ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus on PATH)
+	@$(DEV)/bin/python -m pytest
+
+test-fast: $(DEV)/.ready ## run the tests that need no stack
+	@$(DEV)/bin/python -m pytest -m "not stack"
+
+test-lowest: $(LOWEST)/.ready ## run the tests that need no stack on the lowest versions declared
+	@$(LOWEST)/bin/python -m pytest -m "not stack"
+
+stack-check: $(DEV)/.ready
+	@$(DEV)/bin/python tools/stack.py check
+
+.PHONY: lint types layers semconv-check check
+lint: $(DEV)/.ready ## ruff: rules and format
+	@$(DEV)/bin/ruff check
+	@$(DEV)/bin/ruff format --check
+
+types: $(DEV)/.ready ## mypy, strict
+	@$(DEV)/bin/mypy
+
+layers: $(DEV)/.ready ## import-linter: imports point downwards
+	@$(DEV)/bin/lint-imports
+
+semconv-check: $(DEV)/.ready
+	@$(DEV)/bin/python tools/semconv.py --check
+
+check: lint types layers semconv-check ## lint, types, layers, and whether generated files are up to date
+
+.PHONY: bench
+bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
+	@$(DEV)/bin/python benchmarks/run.py
+
+.PHONY: semconv lock
+semconv: $(DEV)/.ready ## generate the names' constants and docs from semconv/*.yaml
+	@$(DEV)/bin/python tools/semconv.py
+
+lock: $(DEV)/.ready ## resolve the dependencies anew into requirements/*.lock
+	@tools/lock.sh $(DEV)/bin/uv
+
+.PHONY: stack-up stack-down
+stack-up: $(DEV)/.ready ## start collector, Jaeger, Prometheus and Alertmanager on loopback
+	@$(DEV)/bin/python tools/stack.py up
+
+stack-down: $(DEV)/.ready ## stop them
+	@$(DEV)/bin/python tools/stack.py down
+
+.PHONY: clean
+clean: ## remove the virtual environments and all caches
+	rm -rf $(DEV) $(DEMO) $(LOWEST) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# A virtual environment is made anew whenever its lock or the project's metadata changes.
+$(DEV)/.ready: requirements/dev.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh $(DEV) $<
+	@touch $@
+
+$(DEMO)/.ready: requirements/demo.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh $(DEMO) $<
+	@touch $@
+
+$(LOWEST)/.ready: requirements/lowest.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh $(LOWEST) $<
+	@touch $@

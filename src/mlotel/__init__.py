@@ -1,0 +1,54 @@
+"""mlotel: component runs of machine learning pipelines as OpenTelemetry spans, with artifacts, lineage and statistics."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__all__ = [
+    "ActiveRun",
+    "ArtifactContext",
+    "__version__",
+    "component",
+    "configure",
+    "current_run",
+    "extract",
+    "flush",
+    "inject",
+    "io",
+    "register_fingerprint",
+    "shutdown",
+    "start_component",
+]
+
+# Where each public name is defined. They load when first used (PEP 562): importing mlotel must cost next to nothing.
+_HOME = {
+    "ActiveRun": ("mlotel._run", "ActiveRun"),
+    "ArtifactContext": ("mlotel.model", "ArtifactContext"),
+    "__version__": ("mlotel._version", "__version__"),
+    "component": ("mlotel._component", "component"),
+    "configure": ("mlotel.sdk", "configure"),
+    "current_run": ("mlotel._run", "current_run"),
+    "extract": ("mlotel._component", "extract"),
+    "flush": ("mlotel.sdk", "flush"),
+    "inject": ("mlotel._component", "inject"),
+    "io": ("mlotel.io", None),
+    "register_fingerprint": ("mlotel.hashing", "register"),
+    "shutdown": ("mlotel.sdk", "shutdown"),
+    "start_component": ("mlotel._component", "start_component"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    found: Any = importlib.import_module(module)
+    if attribute is not None:
+        found = getattr(found, attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

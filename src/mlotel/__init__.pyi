@@ -1,0 +1,29 @@
+from mlotel import io as io
+from mlotel._component import component as component
+from mlotel._component import extract as extract
+from mlotel._component import inject as inject
+from mlotel._component import start_component as start_component
+from mlotel._run import ActiveRun as ActiveRun
+from mlotel._run import current_run as current_run
+from mlotel._version import __version__ as __version__
+from mlotel.hashing import register as register_fingerprint
+from mlotel.model import ArtifactContext as ArtifactContext
+from mlotel.sdk import configure as configure
+from mlotel.sdk import flush as flush
+from mlotel.sdk import shutdown as shutdown
+
+__all__ = [
+    "ActiveRun",
+    "ArtifactContext",
+    "__version__",
+    "component",
+    "configure",
+    "current_run",
+    "extract",
+    "flush",
+    "inject",
+    "io",
+    "register_fingerprint",
+    "shutdown",
+    "start_component",
+]

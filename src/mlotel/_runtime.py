@@ -1,0 +1,130 @@
+"""What the writing side is handed from above: tracer, event sink, instruments, producers, clock and ids.
+
+The writing side knows the OpenTelemetry API alone. Which SDK stands behind it (the application's, or one of mlotel's
+own) is decided in `mlotel.sdk`, which is loaded by name at the first run, as opentelemetry-api loads its SDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry.trace import SpanContext, Tracer
+
+if TYPE_CHECKING:
+    from mlotel.instruments import Instruments
+    from mlotel.model import ArtifactContext
+
+__all__ = ["Clock", "EventSink", "Producers", "Runtime", "current", "guard", "install"]
+
+logger = logging.getLogger("mlotel")
+
+
+class Clock(Protocol):
+    """Wall time to say when, monotonic time to say how long; both in nanoseconds."""
+
+    def time_ns(self) -> int: ...
+
+    def monotonic_ns(self) -> int: ...
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    time_ns = staticmethod(time.time_ns)
+    monotonic_ns = staticmethod(time.perf_counter_ns)
+
+
+class EventSink(Protocol):
+    """Where events go: an OpenTelemetry logger, or the embedded store."""
+
+    def emit(
+        self,
+        name: str,
+        *,
+        time_ns: int,
+        context: SpanContext,
+        attributes: Mapping[str, Any],
+        severity: int = 9,
+        body: str | None = None,
+    ) -> None: ...
+
+
+class Producers(Protocol):
+    """Which span wrote a digest, as far as this machine's store knows."""
+
+    def remember(self, digest: str, trace_id: int, span_id: int) -> None: ...
+
+    def find(self, digest: str) -> tuple[int, int] | None: ...
+
+
+class Fingerprinter(Protocol):
+    """How artifacts are digested: the algorithm and the cache are its own."""
+
+    def __call__(self, obj: object, *, scope: str | None = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything a run needs. `recording` is False where telemetry is switched off: then nothing else is touched.
+
+    `span_ends_run` says that the run's span arrives where its start record went, so that no end record is needed.
+    """
+
+    recording: bool
+    tracer: Tracer
+    events: EventSink
+    instruments: Instruments
+    producers: Producers
+    fingerprint: Fingerprinter
+    clock: Clock
+    new_run_id: Callable[[], str]
+    attributes: Mapping[str, Any]
+    start_attributes: Mapping[str, Any]
+    span_ends_run: bool = True
+    inherited: Mapping[str, ArtifactContext] = field(default_factory=dict)
+    parent: SpanContext | None = None
+
+
+class _Edge(Protocol):
+    def __call__(self) -> Runtime: ...
+
+
+_resolve: _Edge | None = None
+
+
+def install(resolve: _Edge | None) -> _Edge | None:
+    """Let `resolve` decide which runtime is current (None: `mlotel.sdk`), and return what decided before."""
+    global _resolve
+    before, _resolve = _resolve, resolve
+    return before
+
+
+def current() -> Runtime:
+    """Return the runtime for a run that starts now."""
+    global _resolve
+    if _resolve is None:
+        _resolve = importlib.import_module("mlotel.sdk").runtime
+    return _resolve()
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def guard(what: str, error: Exception) -> None:
+    """Log a fault of mlotel's own (or bad input in a running pipeline) as a warning: each kind once per place.
+
+    The traceback goes to the debug level: a user who did nothing wrong needs the sentence, who mends it needs the rest.
+    """
+    key = (what, f"{type(error).__name__}: {error}"[:200])
+    if key in _told:
+        return
+    if len(_told) > 1000:  # messages that differ each time must not fill the memory
+        _told.clear()
+    _told.add(key)
+    logger.warning("mlotel: %s: %s: %s", what, type(error).__name__, error)
+    logger.debug("mlotel: %s", what, exc_info=error)

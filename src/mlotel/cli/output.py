@@ -1,0 +1,46 @@
+"""Where answers and complaints go: a console that takes data literally, and JSON."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import orjson
+
+from mlotel.cli.text import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["complain", "make_console", "print_json"]
+
+_PIPE_WIDTH = 1000
+_RAW_CONTROL = re.compile("[\x7f-\x9f]")
+
+
+def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console on which markup in the data stays text.
+
+    Its width is the terminal's (or COLUMNS); where there is no terminal, lines are not cut.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
+        width = _PIPE_WIDTH
+    return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def print_json(document: object) -> None:
+    """Write a JSON document, indented, as one UTF-8 text without raw control characters."""
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    # JSON allows DEL and the C1 controls in strings; terminals may obey them
+    text = _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    sys.stdout.write(text + "\n")
+
+
+def complain(message: str) -> None:
+    """Write one line to standard error."""
+    sys.stderr.write(f"mlotel: {clean(message)}\n")

@@ -1,0 +1,82 @@
+"""Values as people read them; nothing of the data reaches a terminal as a command."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["amount", "bytes_", "clean", "duration", "number", "short_digest", "short_id", "timestamp", "when"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Control characters, the marks that turn the direction of text around, line separators, halves of surrogate pairs
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_BLANK = re.compile(r"[\t\n\r]+")
+
+
+def clean(text: object) -> str:
+    """Return `text` on one line, without control characters and without marks that reorder it."""
+    return _UNSAFE.sub("", _BLANK.sub(" ", str(text)))
+
+
+def timestamp(time_ns: int) -> str:
+    """Return nanoseconds since the epoch as RFC 3339 in UTC, with microseconds (the rest is cut off) and Z."""
+    return _moment(time_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def when(time_ns: int) -> str:
+    """Return nanoseconds since the epoch as a date and a time of day in UTC, to the second."""
+    return _moment(time_ns).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _moment(time_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in the unit that suits it, or a dash where there is none."""
+    if seconds is None:
+        return "–"
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if abs(seconds) < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def bytes_(size: int) -> str:
+    """Return a number of bytes in the decimal unit that suits it."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{size} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} TB"
+
+
+def number(value: object) -> str:
+    """Return a number with six significant digits or, if it is an integer, all of them in groups."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return clean(value)
+
+
+def amount(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def short_id(identity: str) -> str:
+    """Return the first 8 digits, which commands take for the whole."""
+    return clean(identity)[:8]
+
+
+def short_digest(digest: str) -> str:
+    """Return a digest with the first 12 digits of its value, which commands take for the whole."""
+    algorithm, colon, value = clean(digest).partition(":")
+    return f"{algorithm}:{value[:12]}" if colon else algorithm[:12]

@@ -1,0 +1,250 @@
+"""The one door for tables: whatever library made them, they come in as Arrow record batches.
+
+Tables are recognised by the Arrow PyCapsule protocol or by the class of a library that is already imported; nothing is
+imported to recognise them. Schema metadata takes no part in anything here, mlotel's own (``mlotel.``) included.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlotel.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["METADATA_PREFIX", "TABLE_SUFFIXES", "TableSource", "is_table", "open_path", "open_table", "table_suffix"]
+
+METADATA_PREFIX = b"mlotel."
+TABLE_SUFFIXES = (".parquet", ".feather", ".arrow", ".ipc")
+"""Suffixes of the files that `open_path` reads, in lower case; `.pq` and `.arrows` are not claimed."""
+
+_BLOCK_ROWS = 131_072
+_BLOCK_BYTES = 8 << 20
+_ONE_SHOT_NAMES = ("Reader", "Stream", "Cursor", "Iterator", "Scanner")
+
+
+class TableSource:
+    """A table that can be read as record batches, bounded in rows.
+
+    Attributes:
+        schema: its Arrow schema.
+        num_rows: how many rows, or None if only reading tells.
+        one_shot: whether reading consumes the user's object; `batches` then works once, and a digest is not worth it.
+        table: the whole table in Arrow's memory, or None if it comes as a stream.
+        nbytes: bytes of its values in memory, or None if not known.
+    """
+
+    __slots__ = ("_batches", "nbytes", "num_rows", "one_shot", "schema", "table")
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        batches: Callable[[], Iterator[pa.RecordBatch]],
+        *,
+        num_rows: int | None = None,
+        one_shot: bool = False,
+        table: pa.Table | None = None,
+        nbytes: int | None = None,
+    ) -> None:
+        self.schema = schema
+        self.num_rows = num_rows
+        self.one_shot = one_shot
+        self.table = table
+        self.nbytes = nbytes
+        self._batches = batches
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, at most 131,072 a batch."""
+        for batch in self._batches():
+            for start in range(0, max(batch.num_rows, 1), _BLOCK_ROWS):
+                yield batch if batch.num_rows <= _BLOCK_ROWS else batch.slice(start, _BLOCK_ROWS)
+
+
+def is_table(obj: object) -> bool:
+    """Whether `obj` is a table, a batch, a stream of batches, or one column (a series is a table of one column)."""
+    cls = type(obj)
+    if hasattr(cls, "__arrow_c_stream__"):
+        return True
+    # A schema or a type has only `__arrow_c_schema__`; a scalar's array form would be one of its elements.
+    if hasattr(cls, "__arrow_c_array__"):
+        return not cls.__name__.endswith("Scalar")
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return False
+    known = tuple(k for k in (getattr(pandas, "DataFrame", None), getattr(pandas, "Series", None)) if k is not None)
+    return isinstance(obj, known)
+
+
+def open_table(obj: object) -> TableSource:
+    """Return `obj` as a TableSource; the object is not read yet, except where its library must convert it whole.
+
+    pandas is converted whole by pyarrow, an index that is not a plain range becoming a column. A DuckDB relation is
+    run again for every reading: its query is executed, the user's object is left as it was.
+
+    Raises:
+        ArtifactError: if it is not a table or its library cannot give it as Arrow data.
+    """
+    if not is_table(obj):
+        raise ArtifactError(f"{type(obj).__module__}.{type(obj).__qualname__} is not a table")
+    import pyarrow as pa
+
+    if isinstance(obj, pa.Table):
+        return _from_table(obj)
+    try:
+        return _opened(obj, pa)
+    except ArtifactError:
+        raise
+    except Exception as error:
+        # Each library raises its own kinds of errors; what the user needs is which object and why.
+        name = f"{type(obj).__module__}.{type(obj).__qualname__}"
+        raise ArtifactError(f"{name} cannot be read as an Arrow table: {error}") from error
+
+
+def _opened(obj: Any, pa: Any) -> TableSource:
+    if isinstance(obj, pa.RecordBatch):
+        return _from_table(pa.Table.from_batches([obj]))
+    if isinstance(obj, pa.ChunkedArray):
+        return _from_table(pa.table([obj], names=[""]))
+    if isinstance(obj, pa.Array):
+        return _from_table(pa.table([pa.chunked_array([obj], obj.type)], names=[""]))
+    if isinstance(obj, pa.RecordBatchReader):
+        return TableSource(obj.schema, lambda: iter(obj), one_shot=True)
+    package = type(obj).__module__.partition(".")[0]
+    if package == "polars":
+        return _from_polars(obj, pa)
+    if package == "pandas" or not hasattr(obj, "__arrow_c_stream__") and not hasattr(obj, "__arrow_c_array__"):
+        return _from_pandas(obj, pa)
+    if package in ("duckdb", "_duckdb") and hasattr(obj, "project"):
+        return _from_duckdb(obj, pa)
+    return _from_protocol(obj, pa)
+
+
+def _from_table(table: pa.Table) -> TableSource:
+    return TableSource(
+        table.schema,
+        lambda: iter(table.to_batches(max_chunksize=_BLOCK_ROWS)),
+        num_rows=table.num_rows,
+        table=table,
+        nbytes=_nbytes(table),
+    )
+
+
+def _nbytes(table: pa.Table) -> int | None:
+    try:
+        return int(table.nbytes)
+    except (NotImplementedError, ValueError, TypeError):
+        return None
+
+
+def _from_polars(obj: Any, pa: Any) -> TableSource:
+    frame = obj if hasattr(obj, "columns") else obj.to_frame()
+    # Not by `__arrow_c_stream__`: pyarrow cannot decode the categoricals that come through it.
+    # The newest layout (views) is what polars holds, so nothing is copied.
+    level = getattr(sys.modules.get("polars"), "CompatLevel", None)
+    options = {} if level is None else {"compat_level": level.newest()}
+    return _from_table(frame.to_arrow(**options))
+
+
+def _from_pandas(obj: Any, pa: Any) -> TableSource:
+    if hasattr(obj, "columns"):
+        return _from_table(pa.Table.from_pandas(obj))
+    column = pa.Array.from_pandas(obj)
+    chunks = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column], column.type)
+    return _from_table(pa.table([chunks], names=["" if obj.name is None else f"{obj.name}"]))
+
+
+def _from_duckdb(relation: Any, pa: Any) -> TableSource:
+    # `project("*")` is a relation of its own: versions before 2.0 keep a half-read result in the relation itself.
+    def reader() -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_stream(relation.project("*"))
+
+    return TableSource(reader().schema, lambda: iter(reader()))
+
+
+def _from_protocol(obj: Any, pa: Any) -> TableSource:
+    if hasattr(obj, "__arrow_c_stream__"):
+        name = type(obj).__name__
+        one_shot = hasattr(obj, "__next__") or name.endswith(_ONE_SHOT_NAMES)
+        if one_shot:
+            return TableSource(pa.schema([]), lambda: iter(pa.RecordBatchReader.from_stream(obj)), one_shot=True)
+        if hasattr(obj, "columns") or hasattr(obj, "schema") or hasattr(obj, "column_names"):
+            return TableSource(
+                pa.RecordBatchReader.from_stream(obj).schema, lambda: iter(pa.RecordBatchReader.from_stream(obj))
+            )
+        column = pa.chunked_array(obj)
+    else:
+        array = pa.array(obj)
+        if pa.types.is_struct(array.type) and (hasattr(obj, "schema") or hasattr(obj, "columns")):
+            return _from_table(pa.Table.from_batches([pa.RecordBatch.from_struct_array(array)]))
+        column = pa.chunked_array([array], array.type)
+    return _from_table(pa.table([column], names=[f"{getattr(obj, 'name', None) or ''}"]))
+
+
+def table_suffix(path: str) -> str | None:
+    """Return the suffix, in lower case, by which `open_path` would read the file, or None if it would not."""
+    suffix = os.path.splitext(path)[1].lower()
+    return suffix if suffix in TABLE_SUFFIXES else None
+
+
+def open_path(path: str | os.PathLike[str]) -> TableSource:
+    """Return a Parquet, Feather or Arrow IPC file as a TableSource whose batches are read one by one.
+
+    Raises:
+        ArtifactError: if the suffix is another one, or the file is missing or damaged.
+    """
+    name = os.fspath(path)
+    suffix = table_suffix(name)
+    if suffix is None:
+        raise ArtifactError(f"{name}: not a table file (known suffixes: {', '.join(TABLE_SUFFIXES)})")
+    try:
+        return _from_parquet(name) if suffix == ".parquet" else _from_ipc(name)
+    except Exception as error:
+        raise ArtifactError(f"{name}: cannot be read as a table: {error}") from error
+
+
+def _from_parquet(path: str) -> TableSource:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pa.OSFile(path) as source:
+        file = pq.ParquetFile(source)
+        metadata = file.metadata
+        schema = file.schema_arrow
+        rows = metadata.num_rows
+    bytes_ = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    # Decoded text may be many times larger than its dictionary-encoded pages; still, an estimate keeps wide rows few.
+    step = max(64, min(_BLOCK_ROWS, _BLOCK_BYTES * max(rows, 1) // max(bytes_, 1)))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with pa.OSFile(path) as again:
+            # No prefetching and no threads: both hold whole column chunks in memory.
+            file = pq.ParquetFile(again, metadata=metadata, pre_buffer=False, buffer_size=1 << 16)
+            yield from file.iter_batches(batch_size=step, use_threads=False)
+
+    return TableSource(schema, batches, num_rows=rows)
+
+
+def _from_ipc(path: str) -> TableSource:
+    import pyarrow as pa
+
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    with pa.OSFile(path) as source:
+        is_file = source.read(6) == b"ARROW1"
+        source.seek(0)
+        opened = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        schema = opened.schema
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with pa.OSFile(path) as again:
+            if is_file:
+                file = pa.ipc.open_file(again, options=options)
+                for index in range(file.num_record_batches):
+                    yield file.get_batch(index)
+            else:
+                yield from pa.ipc.open_stream(again, options=options)
+
+    return TableSource(schema, batches)

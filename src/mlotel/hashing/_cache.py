@@ -1,0 +1,145 @@
+"""Fingerprints of files that have not changed: in the process, and on request in a small SQLite file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mlotel.model import Fingerprint
+
+__all__ = ["StatCache"]
+
+# A file may change twice within one tick of its file system's clock (2 s on FAT) and keep its size: what was read
+# that soon after a change is not remembered. https://git-scm.com/docs/racy-git
+_SETTLED_NS = 2_000_000_000
+# Below this size reading the file again costs about as much as asking SQLite in another process.
+_PERSIST_BYTES = 1 << 20
+_SCHEMA = """CREATE TABLE IF NOT EXISTS fingerprint_v1 (
+    path TEXT, algorithm TEXT, scope TEXT, identity TEXT, content TEXT, PRIMARY KEY (path, algorithm, scope)
+) WITHOUT ROWID"""
+
+_Identity = tuple[int, int, int, int, int]
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+class StatCache:
+    """Remembers fingerprints of files by path, size, mtime, ctime, inode, device, algorithm and scope; thread-safe.
+
+    A file that changed less than two seconds before it was read is not remembered.
+
+    Args:
+        path: a SQLite file in which fingerprints of files of 1 MiB and more outlive the process, or None. If it
+            cannot be used (broken, read-only, locked), the cache goes on in memory.
+        max_entries: how many fingerprints are kept in memory; the oldest goes first.
+        now_ns: the clock, in nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        max_entries: int = 4096,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._entries: dict[tuple[str, str, str], tuple[_Identity, Fingerprint]] = {}
+        self._lock = threading.Lock()
+        self._max_entries = max(1, max_entries)
+        self._now_ns = now_ns
+        self._path = None if path is None else Path(path)
+
+    def __len__(self) -> int:
+        """How many fingerprints are in memory."""
+        return len(self._entries)
+
+    def get(self, path: str, algorithm: str, scope: str, status: os.stat_result | None = None) -> Fingerprint | None:
+        """Return the fingerprint of an unchanged file, or None; `status` is its fresh `os.stat`, if at hand."""
+        if status is None:
+            try:
+                status = os.stat(path)
+            except OSError:
+                return None
+        found = self._entries.get((path, algorithm, scope))
+        if found is not None:
+            known = found[0]
+            if (
+                known[0] == status.st_size
+                and known[1] == status.st_mtime_ns
+                and known[2] == status.st_ctime_ns
+                and known[3] == status.st_ino
+                and known[4] == status.st_dev
+            ):
+                return found[1]
+        if self._path is None or status.st_size < _PERSIST_BYTES:
+            return None
+        loaded = self._load(path, algorithm, scope, _identity(status))
+        if loaded is not None:
+            self._remember(path, algorithm, scope, _identity(status), loaded)
+        return loaded
+
+    def settled(self, status: os.stat_result) -> bool:
+        """Whether a file read from now on can be remembered: its last change is two seconds old or older."""
+        return self._now_ns() - max(status.st_mtime_ns, status.st_ctime_ns) >= _SETTLED_NS
+
+    def put(self, path: str, algorithm: str, scope: str, status: os.stat_result, fingerprint: Fingerprint) -> None:
+        """Remember what was read from a file whose `os.stat` before the reading was `status`, and settled."""
+        identity = _identity(status)
+        self._remember(path, algorithm, scope, identity, fingerprint)
+        if self._path is not None and status.st_size >= _PERSIST_BYTES:
+            self._save(path, algorithm, scope, identity, fingerprint)
+
+    def _remember(
+        self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint
+    ) -> None:
+        key = path, algorithm, scope
+        with self._lock:
+            self._entries.pop(key, None)
+            while len(self._entries) >= self._max_entries:
+                del self._entries[next(iter(self._entries))]
+            self._entries[key] = identity, fingerprint
+
+    def _load(self, path: str, algorithm: str, scope: str, identity: _Identity) -> Fingerprint | None:
+        try:
+            with _opened(self._path) as connection:
+                row = connection.execute(
+                    "SELECT content FROM fingerprint_v1 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?",
+                    (os.path.abspath(path), algorithm, scope, json.dumps(identity)),
+                ).fetchone()
+                return None if row is None else Fingerprint(**json.loads(row[0]))
+        except (sqlite3.Error, OSError, ValueError, TypeError, UnicodeError):
+            return None
+
+    def _save(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:
+        content = json.dumps({k: v for k, v in dataclasses.asdict(fingerprint).items() if v is not None})
+        try:
+            with _opened(self._path) as connection:
+                connection.execute(_SCHEMA)
+                connection.execute(
+                    "INSERT OR REPLACE INTO fingerprint_v1 VALUES (?, ?, ?, ?, ?)",
+                    (os.path.abspath(path), algorithm, scope, json.dumps(identity), content),
+                )
+                connection.commit()
+        except (sqlite3.Error, OSError, ValueError, UnicodeError):
+            return
+
+
+class _opened:
+    """A connection for one statement: opening costs 0.1 ms and keeps nothing over a fork or across threads."""
+
+    def __init__(self, path: Path | None) -> None:
+        # A locked file is not worth waiting for: the content is read again instead.
+        self._connection = sqlite3.connect(f"{path}", timeout=0.05)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()

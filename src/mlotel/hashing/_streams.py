@@ -1,0 +1,122 @@
+"""The byte streams that a column's digest is made of, each independent of how the rows come in pieces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlotel.hashing._algorithms import Hasher, NewHasher
+
+__all__ = ["ABSENT", "BLOCK_ROWS", "BitStream", "SparseStream", "length_bytes"]
+
+ABSENT = bytes(32)
+"""What stands for the digest of a stream that was never begun."""
+BLOCK_ROWS = 131_072
+_LONG = 0xFFFFFFFF
+
+
+class BitStream:
+    """Bits, eight to a byte, the first in the lowest bit; the last byte is filled with zeros."""
+
+    __slots__ = ("_count", "_hasher", "_tail")
+
+    def __init__(self, new: NewHasher) -> None:
+        self._hasher: Hasher = new()
+        self._tail: NDArray[np.uint8] | None = None
+
+    def ones(self, count: int) -> None:
+        """Append `count` set bits."""
+        while count > 0:
+            step = min(count, 1 << 20)
+            self.append(np.ones(step, np.uint8))
+            count -= step
+
+    def packed(self, buffer: Any, offset: int, count: int) -> None:
+        """Append `count` bits of a packed Arrow buffer, from bit `offset` on."""
+        if self._tail is None and offset % 8 == 0:
+            whole = count // 8
+            start = offset // 8
+            if whole:
+                self._hasher.update(memoryview(buffer).cast("B")[start : start + whole])
+            if count % 8:
+                last = np.frombuffer(buffer, np.uint8, 1, start + whole)
+                self._tail = np.unpackbits(last, count=count % 8, bitorder="little")
+            return
+        self.append(unpacked(buffer, offset, count))
+
+    def append(self, bits: NDArray[np.uint8]) -> None:
+        """Append bits given as one byte each, 0 or 1."""
+        if self._tail is not None:
+            bits = np.concatenate([self._tail, bits])
+        whole = len(bits) // 8 * 8
+        if whole:
+            self._hasher.update(np.packbits(bits[:whole], bitorder="little"))
+        self._tail = bits[whole:] if len(bits) > whole else None
+
+    def digest(self) -> bytes:
+        """The digest; nothing may be appended after it."""
+        if self._tail is not None:
+            self._hasher.update(np.packbits(self._tail, bitorder="little"))
+            self._tail = None
+        return self._hasher.digest()
+
+
+def unpacked(buffer: Any, offset: int, count: int) -> NDArray[np.uint8]:
+    """Return `count` bits of a packed Arrow buffer, from bit `offset` on, as one byte each."""
+    start, skip = divmod(offset, 8)
+    packed = np.frombuffer(buffer, np.uint8, (skip + count + 7) // 8, start)
+    return np.unpackbits(packed, count=skip + count, bitorder="little")[skip:]
+
+
+class SparseStream:
+    """One fixed-width integer a row, not begun before a row needs one that is not zero; absent if none does."""
+
+    __slots__ = ("_dtype", "_hasher", "_new", "_rows")
+
+    def __init__(self, new: NewHasher, dtype: str) -> None:
+        self._new = new
+        self._dtype = np.dtype(dtype)
+        self._hasher: Hasher | None = None
+        self._rows = 0
+
+    def zeros(self, count: int) -> None:
+        """Append `count` rows that need nothing."""
+        self._rows += count
+        if self._hasher is not None:
+            self._feed(self._hasher, count)
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Append a value for each row."""
+        if self._hasher is None:
+            if not values.any():
+                self._rows += len(values)
+                return
+            self._hasher = self._new()
+            self._feed(self._hasher, self._rows)
+        self._rows += len(values)
+        self._hasher.update(memoryview(values.astype(self._dtype, copy=False)).cast("B"))
+
+    def _feed(self, hasher: Hasher, count: int) -> None:
+        block = bytes(min(count, BLOCK_ROWS) * self._dtype.itemsize)
+        while count > 0:
+            step = min(count, BLOCK_ROWS)
+            hasher.update(block[: step * self._dtype.itemsize])
+            count -= step
+
+    def digest(self) -> bytes:
+        """The digest, or 32 zero bytes if the stream was never begun."""
+        return ABSENT if self._hasher is None else self._hasher.digest()
+
+
+def length_bytes(lengths: NDArray[Any]) -> memoryview:
+    """Return lengths as 4 bytes each, little-endian; from 2³² - 1 on as 4 bytes of ones and then 8 bytes."""
+    if lengths.dtype.itemsize > 4 and len(lengths) and int(lengths.max()) >= _LONG:
+        return memoryview(
+            b"".join(
+                n.to_bytes(4, "little") if n < _LONG else b"\xff\xff\xff\xff" + n.to_bytes(8, "little")
+                for n in lengths.tolist()
+            )
+        )
+    return memoryview(lengths.astype("<u4", copy=False)).cast("B")

@@ -1,0 +1,113 @@
+"""The metrics of component runs, over the OpenTelemetry metrics API: few labels, each of low cardinality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.metrics import Meter
+
+from mlotel.semconv import attributes as A
+from mlotel.semconv import metrics as M
+
+__all__ = ["Instruments"]
+
+# Seconds: component runs last from a millisecond to a day, where the SDK's default ends at ten seconds
+_DURATIONS = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 43200, 86400)
+
+
+class Instruments:
+    """Every instrument of a run, or none of them where no meter is given: then each call returns at once."""
+
+    def __init__(self, meter: Meter | None) -> None:
+        self.enabled = meter is not None
+        if meter is None:
+            return
+        self._duration = meter.create_histogram(
+            *M.MLOTEL_RUN_DURATION[:3], explicit_bucket_boundaries_advisory=_DURATIONS
+        )
+        self._cpu = meter.create_histogram(*M.MLOTEL_RUN_CPU_TIME[:3], explicit_bucket_boundaries_advisory=_DURATIONS)
+        self._active = meter.create_up_down_counter(*M.MLOTEL_RUN_ACTIVE[:3])
+        self._success = meter.create_gauge(*M.MLOTEL_RUN_LAST_SUCCESS_TIME[:3])
+        self._memory = meter.create_gauge(*M.MLOTEL_RUN_MEMORY_PEAK[:3])
+        self._metric = meter.create_gauge(*M.MLOTEL_RUN_METRIC[:3])
+        self._rows = meter.create_gauge(*M.MLOTEL_DATA_ROWS[:3])
+        self._missing = meter.create_gauge(*M.MLOTEL_DATA_MISSING_RATIO[:3])
+        self._predictions = meter.create_counter(*M.MLOTEL_PREDICTION_COUNT[:3])
+        self._statistics = {
+            metric.name: meter.create_gauge(*metric[:3])
+            for metric in (
+                M.MLOTEL_PREDICTION_MEAN,
+                M.MLOTEL_PREDICTION_STD,
+                M.MLOTEL_PREDICTION_MIN,
+                M.MLOTEL_PREDICTION_MAX,
+                M.MLOTEL_PREDICTION_SKEW,
+                M.MLOTEL_PREDICTION_KURTOSIS,
+                M.MLOTEL_PREDICTION_MISSING,
+            )
+        }
+
+    def run_started(self, component: Mapping[str, str]) -> None:
+        """Count a run as active; `component` holds its name and, if it has one, its version and pipeline."""
+        if self.enabled:
+            self._active.add(1, component)
+
+    def run_ended(
+        self,
+        component: Mapping[str, str],
+        *,
+        state: str,
+        error_type: str | None,
+        end_ns: int,
+        duration_s: float,
+        cpu_s: float,
+        memory: int | None,
+    ) -> None:
+        """Record how a run ended: `end_ns` since the epoch, `memory` in bytes."""
+        if not self.enabled:
+            return
+        self._active.add(-1, component)
+        labels = {**component, A.MLOTEL_RUN_STATE: state}
+        if error_type is not None:
+            labels[A.ERROR_TYPE] = error_type
+        self._duration.record(duration_s, labels)
+        self._cpu.record(cpu_s, component)
+        if memory is not None:
+            self._memory.set(memory, component)
+        if state == "ok":
+            self._success.set(end_ns / 1e9, component)
+
+    def artifact(
+        self, component: Mapping[str, str], *, direction: str, name: str, rows: int, columns: int | None, missing: int | None
+    ) -> None:
+        """Record a table's rows, and the share of its cells that is null."""
+        if not self.enabled:
+            return
+        labels = {**component, A.MLOTEL_IO_DIRECTION: direction, A.MLOTEL_ARTIFACT_NAME: name}
+        self._rows.set(rows, labels)
+        if missing is not None and rows and columns:
+            self._missing.set(missing / (rows * columns), labels)
+
+    def metric(self, component: Mapping[str, str], name: str, value: float) -> None:
+        """Record a metric that the user logged."""
+        if self.enabled:
+            self._metric.set(value, {**component, A.MLOTEL_METRIC_NAME: name})
+
+    def predictions(
+        self,
+        labels: Mapping[str, str],
+        *,
+        count: int,
+        statistics: Mapping[str, Any],
+        classes: Mapping[str, int],
+    ) -> None:
+        """Record a batch of predictions: `statistics` by attribute name, `classes` as counts by label."""
+        if not self.enabled:
+            return
+        for name, value in statistics.items():
+            if name in self._statistics:
+                self._statistics[name].set(value, labels)
+        if not classes:
+            self._predictions.add(count, labels)
+        for label, number in classes.items():
+            self._predictions.add(number, {**labels, A.MLOTEL_PREDICTION_CLASS: label})

@@ -1,0 +1,134 @@
+"""The values mlotel's layers hand to each other: frozen, without behaviour beyond reading themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Artifact", "ArtifactContext", "Edge", "Fingerprint", "Lineage", "Link", "Run"]
+
+Scalar = str | bool | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What hashing found out about one artifact's content.
+
+    `digest` is ``algorithm:hex`` or None where the content has no stable identity; `note` then says why.
+    `scope` is ``bytes``, ``tree``, ``logical`` or ``manifest``. `size` is in bytes, `missing` counts null cells.
+    An `empty` artifact (0 bytes, 0 rows) never makes a lineage edge by its digest alone.
+    """
+
+    digest: str | None = None
+    scope: str | None = None
+    type: str | None = None
+    size: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    schema_digest: str | None = None
+    missing: int | None = None
+    empty: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactContext:
+    """The trace context that travels with an artifact: W3C `traceparent` of the span that wrote it, and its digest."""
+
+    traceparent: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link from one span to another: hex ids, its `type` (``consumes``, ``derived_from``, …) and how it was found."""
+
+    trace_id: str
+    span_id: str
+    type: str
+    resolved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One artifact as one run read or wrote it: an I/O span, read back.
+
+    `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
+    output was said to come from; empty means all inputs of the run.
+    """
+
+    name: str
+    direction: str
+    span_id: str
+    run_id: str
+    type: str | None = None
+    digest: str | None = None
+    scope: str | None = None
+    uri: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    size: int | None = None
+    schema_digest: str | None = None
+    note: str | None = None
+    time_ns: int = 0
+    link: Link | None = None
+    derived_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One component run, read back. Times are nanoseconds since the epoch; `end_ns` is None while it has not ended.
+
+    `state` is ``running``, ``ok``, ``failed``, ``cancelled`` or ``lost``. `git` has the keys ``commit``, ``branch``,
+    ``dirty``, ``repository`` (those known). `error` has ``type``, ``message``. `attributes` holds every span attribute.
+    """
+
+    run_id: str
+    component: str
+    state: str
+    start_ns: int
+    trace_id: str
+    span_id: str
+    end_ns: int | None = None
+    pipeline: str | None = None
+    version: str | None = None
+    parent_span_id: str | None = None
+    service: str | None = None
+    inputs: tuple[Artifact, ...] = ()
+    outputs: tuple[Artifact, ...] = ()
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    git: Mapping[str, Scalar] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end, or None while the run has not ended."""
+        return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One step of lineage between two nodes: a run id or an artifact's digest (or span id where it has no digest).
+
+    Data flows from `source` to `target`. `kind` is ``read`` (artifact → run) or ``write`` (run → artifact);
+    `resolved_by` says how the producer of what was read is known: ``embedded``, ``sidecar``, ``header``, ``env``, ``digest``.
+    """
+
+    source: str
+    target: str
+    kind: str
+    resolved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A lineage graph around `root`: each run and artifact once, in order of time. `partial` if some could not be read."""
+
+    root: str
+    runs: tuple[Run, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    partial: bool = False

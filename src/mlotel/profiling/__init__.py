@@ -1,0 +1,1 @@
+"""Statistics over columns, computed in one pass and merged exactly."""

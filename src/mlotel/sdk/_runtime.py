@@ -1,0 +1,305 @@
+"""Which runtime a run gets: the application's providers, mlotel's own towards a collector, or the embedded store."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry._logs import NoOpLoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from mlotel import carriers, provenance
+from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger
+from mlotel._version import __version__
+from mlotel.carriers import environment
+from mlotel.errors import StoreError
+from mlotel.instruments import Instruments
+from mlotel.model import Fingerprint
+from mlotel.sdk._providers import Collector, RandomIds, make_resource
+from mlotel.sdk._settings import Settings
+from mlotel.sdk._sinks import JournalEvents, JournalProcessor, LoggerEvents, NoEvents, Tee
+from mlotel.semconv import SCOPE_NAME
+from mlotel.semconv import attributes as A
+from mlotel.store.journal import Journal
+from mlotel.store.producers import ProducerLookup
+
+__all__ = ["configure", "flush", "runtime", "shutdown"]
+
+EXIT_SECONDS = 2.0
+
+_lock = threading.RLock()
+_settings = Settings()
+_state: _State | None = None
+
+
+@dataclass(slots=True)
+class _State:
+    """The runtime in use, and what it was made for: it is made anew when any of that changes."""
+
+    runtime: Runtime
+    pid: int
+    seen: tuple[object, object, object]
+    settings: Settings
+    collector: Collector | None = None
+    journal: Journal | None = None
+
+
+def runtime() -> Runtime:
+    """Return the runtime for a run that starts now.
+
+    An application may set its providers after mlotel was first used: they are taken from then on.
+    """
+    state = _state
+    if state is not None and state.pid == os.getpid() and state.seen == _globals():
+        return state.runtime
+    with _lock:
+        return _renew().runtime
+
+
+def configure(
+    *,
+    store: str | os.PathLike[str] | Literal[False] | None = None,
+    endpoint: str | None = None,
+    protocol: Literal["grpc", "http/protobuf"] | None = None,
+    headers: Mapping[str, str] | None = None,
+    service_name: str | None = None,
+    resource_attributes: Mapping[str, Any] | None = None,
+    digest: Literal["blake3", "sha256"] | None = None,
+) -> None:
+    """Say where runs go, where the standard ``OTEL_*`` variables and ``MLOTEL_STORE`` do not say it.
+
+    What is given here wins over the environment; what is left out stays as it was. Providers that the application set
+    are used in any case.
+
+    Args:
+        store: The folder of the embedded store, made if need be; False for none.
+        endpoint: The collector's base URL, such as ``http://localhost:4318`` (for gRPC ``http://localhost:4317``).
+        protocol: ``http/protobuf`` (the default) or ``grpc``.
+        headers: Headers of each request to the collector; never written to disk.
+        service_name: The resource attribute ``service.name``.
+        resource_attributes: More resource attributes: few values each.
+        digest: The algorithm of artifacts' digests, ``blake3`` (the default) or ``sha256``.
+
+    Raises:
+        ConfigurationError: a value cannot be used; the message says what to write.
+        StoreError: the store cannot be written.
+    """
+    global _settings, _state
+    with _lock:
+        changes: dict[str, Any] = {
+            "store": store if store is None or store is False else _writable(Path(store)),
+            "endpoint": endpoint,
+            "protocol": protocol,
+            "headers": headers,
+            "service_name": service_name,
+            "resource_attributes": resource_attributes,
+            "digest": digest,
+        }
+        _settings = _settings.updated(changes)
+        if _state is not None:
+            _close(_state, EXIT_SECONDS)
+            _state = None
+
+
+def flush() -> bool:
+    """Send what waits to be sent; return whether it arrived. What is in the embedded store is there already."""
+    state = _state
+    if state is None or state.collector is None:
+        return True
+    return state.collector.flush()
+
+
+def shutdown(timeout: float = EXIT_SECONDS) -> bool:
+    """Send what waits for `timeout` seconds at most and let go of everything; a later run starts anew.
+
+    Returns whether all of it was sent. It is called at exit by itself; functions that are frozen between calls
+    (serverless) call `flush` instead.
+    """
+    global _state
+    with _lock:
+        state, _state = _state, None
+        return True if state is None else _close(state, timeout)
+
+
+def _close(state: _State, seconds: float) -> bool:
+    done = state.collector is None or state.pid != os.getpid() or state.collector.close(seconds)
+    if state.journal is not None:
+        state.journal.close()
+    return done
+
+
+@functools.cache
+def _register_exit() -> None:
+    atexit.register(shutdown)
+
+
+def _globals() -> tuple[object, object, object]:
+    return trace.get_tracer_provider(), _logs.get_logger_provider(), metrics.get_meter_provider()
+
+
+def _application() -> tuple[Any, Any, Any]:
+    """Return the providers that the application has set; None for each that it has not."""
+    tracers, loggers, meters = _globals()
+    # the API's stand-ins for providers that are still to come
+    own_tracers = None if isinstance(tracers, (trace.ProxyTracerProvider, trace.NoOpTracerProvider)) else tracers
+    own_loggers = None if isinstance(loggers, NoOpLoggerProvider) or _is_proxy(loggers) else loggers
+    own_meters = None if isinstance(meters, metrics.NoOpMeterProvider) or _is_proxy(meters) else meters
+    return own_tracers, own_loggers, own_meters
+
+
+def _is_proxy(provider: object) -> bool:
+    # the API does not export these two classes; their modules are its own
+    return type(provider).__name__.lstrip("_").startswith("Proxy") and type(provider).__module__.startswith(
+        ("opentelemetry._logs", "opentelemetry.metrics")
+    )
+
+
+def _renew() -> _State:
+    global _state
+    state = _state
+    seen = _globals()
+    if state is not None and state.seen == seen:
+        if state.pid == os.getpid():
+            return state
+        # a forked child keeps its parent's providers (the SDK mends them) and gets attributes of its own
+        state.pid = os.getpid()
+        state.runtime = _with_process(state.runtime)
+        return state
+    if state is not None:
+        _close(state, EXIT_SECONDS)
+    try:
+        _state = _build(_settings, seen)
+    except Exception as error:
+        guard("telemetry could not be set up, runs are not recorded", error)
+        _state = _State(_disabled(), os.getpid(), seen, _settings)
+    _register_exit()
+    return _state
+
+
+def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
+    if settings.disabled:
+        return _State(_disabled(), os.getpid(), seen, settings)
+    tracers, loggers, meters = _application()
+    root = settings.store_root
+    otlp = settings.otlp
+    embedded = root is not None and (settings.store_wanted or (tracers is None and not otlp))
+    resource = make_resource(settings)
+    journal = None if root is None else Journal(root)
+    ids = RandomIds()
+
+    provider = tracers
+    if provider is None:
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
+    if embedded and journal is not None:
+        if hasattr(provider, "add_span_processor"):
+            provider.add_span_processor(JournalProcessor(journal))
+        else:
+            logger.warning("mlotel: the application's tracer provider takes no span processor: the store gets no spans")
+    collector = None
+    if otlp and tracers is None:
+        collector = Collector(settings, resource, None if root is None else Journal(root / "spool"))
+        collector.start(provider)
+        loggers = loggers or collector.logger_provider
+        meters = meters or collector.meter_provider
+
+    sinks: list[EventSink] = []
+    if loggers is not None:
+        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__)))
+    # without a logger the start record goes to the store all the same: a run that is killed must be on record
+    if journal is not None and (embedded or (loggers is None and not otlp)):
+        sinks.append(JournalEvents(journal, resource, __version__))
+    events = sinks[0] if len(sinks) == 1 else Tee(sinks) if sinks else NoEvents()
+
+    made = Runtime(
+        recording=True,
+        tracer=provider.get_tracer(SCOPE_NAME, __version__),
+        events=events,
+        instruments=Instruments(None if meters is None else meters.get_meter(SCOPE_NAME, __version__)),
+        producers=_producers(root if embedded else None),
+        fingerprint=_fingerprinter(settings.digest, root if embedded else None),
+        clock=SystemClock(),
+        new_run_id=ids.run_id,
+        attributes={},
+        start_attributes={},
+        span_ends_run=embedded and loggers is None,
+        inherited=environment.artifacts(settings.environment),
+        parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
+    )
+    return _State(_with_process(made), os.getpid(), seen, settings, collector, journal)
+
+
+def _with_process(made: Runtime) -> Runtime:
+    me = provenance.identity()
+    state = provenance.git()
+    found = {
+        A.VCS_REF_HEAD_REVISION: state.commit,
+        A.VCS_REF_HEAD_NAME: state.branch,
+        A.MLOTEL_VCS_DIRTY: state.dirty,
+        A.VCS_REPOSITORY_URL_FULL: state.repository,
+        A.MLOTEL_ENVIRONMENT_DIGEST: provenance.environment_digest(),
+        A.PROCESS_PID: me.pid,
+    }
+    start = {
+        A.PROCESS_CREATION_TIME: me.created,
+        A.MLOTEL_PROCESS_BOOT_ID: me.boot_id,
+        A.MLOTEL_PROCESS_PID_NAMESPACE: me.pid_namespace,
+        A.HOST_NAME: me.host,
+    }
+    return replace(
+        made,
+        attributes={key: value for key, value in found.items() if value is not None},
+        start_attributes={key: value for key, value in start.items() if value is not None},
+    )
+
+
+def _producers(root: Path | None) -> Producers:
+    return ProducerLookup(root)
+
+
+def _fingerprinter(algorithm: str, root: Path | None) -> Any:
+    cache: Any = None
+
+    def fingerprint(obj: object, *, scope: str | None = None) -> Fingerprint:
+        nonlocal cache
+        from mlotel import hashing  # loaded when the first artifact comes
+
+        if cache is None:
+            cache = hashing.StatCache(None if root is None else root / "digests.sqlite")
+        return hashing.fingerprint(obj, algorithm=algorithm, scope=scope, cache=cache)
+
+    return fingerprint
+
+
+def _disabled() -> Runtime:
+    return Runtime(
+        recording=False,
+        tracer=trace.NoOpTracer(),
+        events=NoEvents(),
+        instruments=Instruments(None),
+        producers=ProducerLookup(None),
+        fingerprint=_fingerprinter("blake3", None),
+        clock=SystemClock(),
+        new_run_id=str,
+        attributes={},
+        start_attributes={},
+    )
+
+
+def _writable(root: Path) -> Path:
+    """Return `root` if a store can be written there. Raises StoreError."""
+    root = Path(os.path.abspath(root.expanduser()))
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = root / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(f"the store {root} cannot be written ({error.strerror}): name another folder") from error
+    return root

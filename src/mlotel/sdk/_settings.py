@@ -1,0 +1,123 @@
+"""What the user asked for: arguments of `mlotel.configure` before the standard `OTEL_*` variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from mlotel._runtime import logger
+from mlotel.errors import ConfigurationError
+from mlotel.store.location import STORE_VARIABLE, find_store
+
+__all__ = ["Settings", "Signal"]
+
+Signal = Literal["traces", "logs", "metrics"]
+
+_PROTOCOLS = ("grpc", "http/protobuf")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a process. None means: as the environment says."""
+
+    store: Path | None | Literal[False] = None
+    endpoint: str | None = None
+    protocol: str | None = None
+    headers: Mapping[str, str] | None = None
+    service_name: str | None = None
+    resource_attributes: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = "blake3"
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def updated(self, changes: Mapping[str, Any]) -> Settings:
+        """Return these settings with `changes` that are not None. Raises ConfigurationError."""
+        changed = replace(self, **{key: value for key, value in changes.items() if value is not None})
+        if changed.protocol is not None and changed.protocol not in _PROTOCOLS:
+            raise ConfigurationError(f"protocol must be one of {', '.join(_PROTOCOLS)}, not {changed.protocol!r}")
+        if changed.endpoint is not None:
+            _check_endpoint(changed.endpoint)
+        if changed.digest not in ("blake3", "sha256"):
+            raise ConfigurationError(f"digest must be blake3 or sha256, not {changed.digest!r}")
+        return changed
+
+    @property
+    def disabled(self) -> bool:
+        """Whether `OTEL_SDK_DISABLED` switches telemetry off."""
+        return self.environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+    @property
+    def store_root(self) -> Path | None:
+        """Where the embedded store is, or would be; None where it is switched off."""
+        if self.store is False:
+            return None
+        return self.store or find_store(env=self.environment)
+
+    @property
+    def store_wanted(self) -> bool:
+        """Whether the user asked for the embedded store beside a collector."""
+        if self.store is not None:
+            return self.store is not False
+        return bool(self.environment.get(STORE_VARIABLE, "").strip()) and self.store_root is not None
+
+    @property
+    def otlp(self) -> bool:
+        """Whether a collector is configured."""
+        return any(self.exports(signal) for signal in ("traces", "logs", "metrics"))
+
+    def exports(self, signal: Signal) -> bool:
+        """Whether `signal` is sent to a collector."""
+        exporter = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
+        if exporter == "none":
+            return False
+        if exporter not in ("", "otlp"):
+            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), exporter)
+        named = self.endpoint or self._variable(signal, "ENDPOINT")
+        return named is not None or exporter == "otlp"
+
+    def protocol_of(self, signal: Signal) -> str:
+        """Return the protocol for `signal`: ``http/protobuf`` unless another is asked for."""
+        asked = self.protocol or self._variable(signal, "PROTOCOL") or "http/protobuf"
+        if asked not in _PROTOCOLS:
+            logger.warning("mlotel: OTLP protocol %s is not known here: http/protobuf is used", asked)
+            return "http/protobuf"
+        return asked
+
+    def endpoint_of(self, signal: Signal) -> str | None:
+        """Return the endpoint to give the exporter of `signal`; None where it finds it in the environment itself."""
+        if self.endpoint is None:
+            return None
+        if self.protocol_of(signal) == "grpc":
+            return self.endpoint
+        return f"{self.endpoint.rstrip('/')}/v1/{signal}"
+
+    def found_endpoint(self, signal: Signal) -> str:
+        """Return the endpoint that the exporter of `signal` finds in the environment."""
+        grpc = self.protocol_of(signal) == "grpc"
+        own = self.environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
+        if own:
+            return own
+        base = self.environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        if grpc:
+            return base or "http://localhost:4317"
+        return f"{(base or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
+
+    def _variable(self, signal: Signal, name: str) -> str | None:
+        for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", f"OTEL_EXPORTER_OTLP_{name}"):
+            value = self.environment.get(variable, "").strip()
+            if value:
+                return value
+        return None
+
+
+def _check_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(f"endpoint {endpoint!r} is no URL: write it as http://host:4318")

@@ -1,0 +1,98 @@
+"""OTLP's AnyValue as JSON, both ways: Python values to ready-made bytes, parsed JSON to Python values."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from orjson import JSONEncodeError, dumps
+
+__all__ = ["decode_attributes", "decode_value", "encode_attributes", "encode_text", "encode_value"]
+
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+def encode_text(text: str) -> bytes:
+    """`text` as a JSON string; a lone surrogate, which UTF-8 cannot carry, becomes U+FFFD."""
+    try:
+        return dumps(str(text))
+    except JSONEncodeError:
+        return dumps(str(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+
+
+def encode_value(value: Any) -> bytes:
+    """`value` as an AnyValue object.
+
+    An integer beyond 64 bits becomes a string of its digits; NaN and the infinities become the strings that OTLP/JSON
+    has for them; an object of no OTLP type becomes the name of its type, never its text, which may hold data.
+    """
+    if value is None:
+        return b"{}"
+    if isinstance(value, bool):
+        return b'{"boolValue":true}' if value else b'{"boolValue":false}'
+    if isinstance(value, str):
+        return b'{"stringValue":%b}' % encode_text(value)
+    if isinstance(value, int):
+        if _INT64_MIN <= value <= _INT64_MAX:
+            return b'{"intValue":"%d"}' % value
+        return b'{"stringValue":%b}' % encode_text(_digits(value))
+    if isinstance(value, float):
+        return b'{"doubleValue":%b}' % _double(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b'{"bytesValue":"%b"}' % b64encode(value)
+    if isinstance(value, Mapping):
+        return b'{"kvlistValue":{"values":[%b]}}' % encode_attributes(value)
+    if isinstance(value, Sequence):
+        return b'{"arrayValue":{"values":[%b]}}' % b",".join([encode_value(item) for item in value])
+    kind = type(value)
+    return b'{"stringValue":%b}' % encode_text(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def encode_attributes(attributes: Mapping[str, Any]) -> bytes:
+    """The key-value objects of `attributes`, joined by commas."""
+    return b",".join(
+        [b'{"key":%b,"value":%b}' % (encode_text(key), encode_value(value)) for key, value in attributes.items()]
+    )
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python refuses to write decimal numbers of thousands of digits
+        return hex(value)
+
+
+def _double(value: float) -> bytes:
+    if value - value == 0.0:
+        return dumps(float(value))
+    if value != value:
+        return b'"NaN"'
+    return b'"Infinity"' if value > 0 else b'"-Infinity"'
+
+
+def decode_value(value: Mapping[str, Any]) -> object:
+    """The Python value of a parsed AnyValue: tuples for arrays, dictionaries for key-value lists, None if it is empty.
+
+    Integers may be written as strings or numbers, doubles as numbers or strings, as protobuf's JSON form allows.
+    Raises ValueError, TypeError, KeyError or AttributeError where it is none of these.
+    """
+    for kind, content in value.items():
+        if kind == "stringValue" or kind == "boolValue":
+            return content
+        if kind == "intValue":
+            return int(content)
+        if kind == "doubleValue":
+            return float(content)
+        if kind == "arrayValue":
+            return tuple([decode_value(item) for item in content.get("values", ())])
+        if kind == "bytesValue":
+            return b64decode(content)
+        if kind == "kvlistValue":
+            return decode_attributes(content.get("values", ()))
+    return None
+
+
+def decode_attributes(attributes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Parsed key-value objects as a dictionary; of a key that comes twice the last value counts."""
+    return {attribute["key"]: decode_value(attribute.get("value") or {}) for attribute in attributes}

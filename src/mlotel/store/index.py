@@ -1,0 +1,267 @@
+"""The SQLite index over the lines of a store: what can be asked for, and where the lines stand that answer it.
+
+It holds keys and places only; every value is read back from the lines. So it may be thrown away at any time. Ids and
+digests are kept as the 64-bit integers of their first 16 hex digits (a prefix is then a range), URIs as 32-bit hashes:
+whoever looks something up compares with the line.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["EMPTY", "OUTPUT", "STATES", "Index", "IoRow", "Place", "RunRow", "SegmentRow", "digest_range", "uri_number"]
+
+# Raise this whenever the tables or what is put into them change: an index of another version is built anew.
+_VERSION = 1
+_APPLICATION = 0x6D6C6F74  # "mlot"
+
+STATES = ("open", "ok", "failed", "cancelled")
+OUTPUT, EMPTY = 1, 2  # flags of an I/O row
+
+_TABLES = """
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
+    skipped INTEGER NOT NULL, sealed INTEGER NOT NULL
+);
+CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, run_hi INTEGER NOT NULL, run_lo INTEGER NOT NULL, trace_hi INTEGER, trace_lo INTEGER,
+    span INTEGER, component INTEGER, start INTEGER, "end" INTEGER, state INTEGER NOT NULL, by_span INTEGER NOT NULL,
+    seen INTEGER, start_segment INTEGER, start_offset INTEGER, start_length INTEGER,
+    end_segment INTEGER, end_offset INTEGER, end_length INTEGER
+);
+CREATE TABLE io (
+    id INTEGER PRIMARY KEY, span INTEGER NOT NULL, run INTEGER NOT NULL, entry INTEGER NOT NULL, flags INTEGER NOT NULL,
+    name INTEGER, uri INTEGER, digest INTEGER, time INTEGER NOT NULL, link INTEGER,
+    segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX run_by_id ON run (run_hi, run_lo);
+CREATE UNIQUE INDEX io_by_span ON io (span, run, entry);
+"""
+# Built last when everything is read anew: a third faster than keeping them up to date row by row.
+_LATE = {
+    "run_by_trace": "run (trace_hi)",
+    "run_by_span": "run (span)",
+    "run_by_start": "run (start) WHERE component IS NOT NULL",
+    "run_by_component": "run (component, start) WHERE component IS NOT NULL",
+    "io_by_run": "io (run)",
+    "io_by_digest": "io (digest) WHERE digest IS NOT NULL",
+    "io_by_name": "io (name)",
+    "io_by_uri": "io (uri) WHERE uri IS NOT NULL",
+    "io_by_link": "io (link) WHERE link IS NOT NULL",
+}
+
+
+class Place(NamedTuple):
+    """Where a line stands: its segment's number, first byte and length without the newline."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class SegmentRow(NamedTuple):
+    """How far a file has been read: `offset` is the first byte that was not. `sealed` ones are written no more."""
+
+    id: int
+    name: str
+    inode: int
+    offset: int
+    skipped: int
+    sealed: int
+
+
+class RunRow(NamedTuple):
+    """A run as the index has it."""
+
+    id: int
+    run_hi: int
+    run_lo: int
+    trace_hi: int | None
+    trace_lo: int | None
+    span: int | None
+    component: int | None
+    start: int | None
+    end: int | None
+    state: int
+    by_span: int
+    seen: int | None
+    start_segment: int | None
+    start_offset: int | None
+    start_length: int | None
+    end_segment: int | None
+    end_offset: int | None
+    end_length: int | None
+
+
+class IoRow(NamedTuple):
+    """An I/O span, or an entry of a manifest, as the index has it."""
+
+    id: int
+    span: int
+    run: int
+    entry: int
+    flags: int
+    name: int | None
+    uri: int | None
+    digest: int | None
+    time: int
+    link: int | None
+    segment: int
+    offset: int
+    length: int
+
+
+class Index:
+    """An index in a file, or in memory where `path` is None.
+
+    Raises sqlite3.Error (OperationalError, DatabaseError) where the file cannot be used.
+    """
+
+    def __init__(self, path: Path | None, *, timeout_s: float = 60.0) -> None:
+        self.path = path
+        if path is not None:
+            _touch(path)
+        # One connection may be used by any thread: its owner holds a lock.
+        self.connection = sqlite3.connect(
+            ":memory:" if path is None else path, timeout=timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def _prepare(self) -> None:
+        execute = self.connection.execute
+        if self.path is not None:
+            execute("PRAGMA journal_mode = WAL")
+        # A crash of the machine may cost the latest part of the index, which is then read again.
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA cache_size = -65536")
+        execute("PRAGMA temp_store = MEMORY")
+        if not self._is_current():
+            with self.transaction():
+                if not self._is_current():  # another process may have been faster
+                    self.reset()
+
+    def _is_current(self) -> bool:
+        execute = self.connection.execute
+        return bool(
+            execute("PRAGMA application_id").fetchone()[0] == _APPLICATION
+            and execute("PRAGMA user_version").fetchone()[0] == _VERSION
+        )
+
+    def reset(self) -> None:
+        """Empty the index; within a transaction."""
+        execute = self.connection.execute
+        for (table,) in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            execute(f'DROP TABLE "{table}"')
+        for statement in _TABLES.split(";"):
+            execute(statement)
+        execute(f"PRAGMA application_id = {_APPLICATION}")
+        execute(f"PRAGMA user_version = {_VERSION}")
+
+    def add_indices(self) -> None:
+        """Make the indices that queries need, where they are missing; within a transaction."""
+        for name, columns in _LATE.items():
+            self.connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """The right to write, for this process alone; taken back where an exception comes out."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def run_rows(self, where: str, parameters: Sequence[Any] = (), limit: int | None = None) -> list[RunRow]:
+        """Runs that have a start or a span, latest start first."""
+        sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY start DESC, id DESC"
+        if limit is not None:
+            sql += f" LIMIT {int(limit)}"
+        return [RunRow._make(row) for row in self.connection.execute(sql, parameters)]
+
+    def io_rows(self, where: str, parameters: Sequence[Any] = (), order: str = "time DESC, id DESC") -> Iterator[IoRow]:
+        """I/O rows, latest first if no other order is asked for."""
+        for row in self.connection.execute(f"SELECT * FROM io WHERE {where} ORDER BY {order}", parameters).fetchall():
+            yield IoRow._make(row)
+
+    def name_id(self, text: str) -> int | None:
+        """The number of a component's or artifact's name, None where it never came up."""
+        row = self.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone()
+        return None if row is None else row[0]
+
+    def segments(self) -> dict[str, SegmentRow]:
+        """What has been read so far, by file name."""
+        return {row[1]: SegmentRow._make(row) for row in self.connection.execute("SELECT * FROM segment")}
+
+    def save_segment(self, name: str, inode: int, offset: int, skipped: int = 0, sealed: bool = False) -> int:
+        """Note how far a file has been read, add to its skipped lines, and return its number; within a transaction."""
+        self.connection.execute(
+            "INSERT INTO segment (name, inode, offset, skipped, sealed) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET inode = excluded.inode, offset = excluded.offset, skipped = skipped + excluded.skipped,"
+            " sealed = excluded.sealed",
+            (name, inode, offset, skipped, sealed),
+        )
+        number: int = self.connection.execute("SELECT id FROM segment WHERE name = ?", (name,)).fetchone()[0]
+        return number
+
+    def forget(self, segment: int) -> None:
+        """Remove what was known from a segment that is gone; within a transaction."""
+        execute = self.connection.execute
+        execute("DELETE FROM io WHERE segment = ?", (segment,))
+        execute("UPDATE run SET start_segment = NULL WHERE start_segment = ?", (segment,))
+        execute('UPDATE run SET end_segment = NULL, "end" = NULL, state = 0, by_span = 0 WHERE end_segment = ?', (segment,))
+        # What stays without a line is a stub, as the I/O spans of a run that is not known otherwise have it.
+        execute(
+            "UPDATE run SET component = NULL, start = NULL WHERE start_segment IS NULL AND end_segment IS NULL"
+            " AND component IS NOT NULL"
+        )
+        execute("DELETE FROM segment WHERE id = ?", (segment,))
+
+
+def _touch(path: Path) -> None:
+    # SQLite would make it readable for all that the umask lets in.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open database file {path}: {error}") from error
+
+
+def digest_range(digest: str) -> tuple[int, int]:
+    """First and last number that a digest of this beginning may have in the index; equal for a whole one.
+
+    The algorithm may be left out; what is not hex has one number, made of all its text.
+    """
+    digits = digest.rpartition(":")[2][:16].lower()
+    try:
+        if not digits or not digits.isascii() or not digits.isalnum():
+            raise ValueError
+        first, last = int(digits.ljust(16, "0"), 16), int(digits.ljust(16, "f"), 16)
+    except ValueError:
+        first = last = int.from_bytes(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+    return (first - (1 << 64), last - (1 << 64)) if first >> 63 else (first, last)
+
+
+def uri_number(uri: str) -> int:
+    """The 32-bit number of a URI, not unique."""
+    return zlib.crc32(uri.encode("utf-8", "replace"))

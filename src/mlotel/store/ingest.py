@@ -1,0 +1,290 @@
+"""Filling the index from lines: start records, heartbeats, run spans, I/O spans, manifests, end records, in any order.
+
+What comes twice counts once. Rows are gathered and merged in memory, then written in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlotel.semconv import attributes as A
+from mlotel.semconv import events
+from mlotel.store.index import EMPTY, OUTPUT, STATES, Index, Place, RunRow, digest_range, uri_number
+from mlotel.store.parsing import BAD_SHAPE, Item, LineParser, span_number, trace_numbers
+from mlotel.store.values import entries_of, span_state
+
+__all__ = ["Ingest"]
+
+_BATCH = 20_000
+_CACHE = 100_000
+_PLACEHOLDERS = ", ".join("?" * len(RunRow._fields))
+_UPDATE = ", ".join(f'"{field}" = ?{number}' for number, field in enumerate(RunRow._fields, 1))
+_STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
+_RUN_EVENTS = frozenset(
+    {events.MLOTEL_RUN_START, events.MLOTEL_RUN_HEARTBEAT, events.MLOTEL_RUN_END, events.MLOTEL_ARTIFACT_MANIFEST}
+)
+
+
+class _Run:
+    """A run's row while lines are read."""
+
+    __slots__ = ("changed", "new", *RunRow._fields)
+
+    id: int
+    run_hi: int
+    run_lo: int
+    trace_hi: int | None
+    trace_lo: int | None
+    span: int | None
+    component: int | None
+    start: int | None
+    end: int | None
+    state: int
+    by_span: int
+    seen: int | None
+    start_segment: int | None
+    start_offset: int | None
+    start_length: int | None
+    end_segment: int | None
+    end_offset: int | None
+    end_length: int | None
+
+    def __init__(self, row: tuple[Any, ...], new: bool) -> None:
+        (
+            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
+            self.end, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.end_segment, self.end_offset, self.end_length,
+        ) = row  # fmt: skip
+        self.new = self.changed = new
+
+    def row(self) -> tuple[Any, ...]:
+        return (
+            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
+            self.end, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.end_segment, self.end_offset, self.end_length,
+        )  # fmt: skip
+
+
+class Ingest:
+    """Reads lines into `index`, whose transaction the caller holds from beginning to end, `finish` included.
+
+    `skipped` counts the lines that are torn or are no OTLP.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.skipped = 0
+        self._index = index
+        self._parser = LineParser()
+        self._runs: dict[str, _Run] = {}
+        self._names: dict[str, int] = {}
+        self._io: list[tuple[Any, ...]] = []
+        execute = index.connection.execute
+        self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
+        # Whether every run of the index is in `_runs`: then there is nothing to look up.
+        self._all_known = self._next_run == 1
+
+    def line(self, line: bytes, place: Place) -> None:
+        """Read one line, without its newline; blank ones are allowed, others that are no OTLP are counted."""
+        try:
+            items = self._parser.items(line)
+        except BAD_SHAPE:
+            if line and not line.isspace():
+                self.skipped += 1
+            return
+        bad = 0
+        for item in items:
+            try:
+                if item.is_span:
+                    self._span(item.content, place)
+                elif item.content.get("eventName") in _RUN_EVENTS:
+                    self._record(item, place)
+            except BAD_SHAPE:
+                bad = 1
+        self.skipped += bad
+        if len(self._io) >= _BATCH or len(self._runs) >= _CACHE:
+            self.flush()
+
+    def complete(self, line: bytes) -> bool:
+        """Whether `line` is a whole JSON document, and not the beginning of one that is still being written."""
+        try:
+            self._parser.items(line)
+        except ValueError:
+            return False
+        except BAD_SHAPE:
+            pass
+        return True
+
+    def finish(self) -> None:
+        """Write what is gathered and make the query indices; still within the caller's transaction."""
+        self.flush()
+        self._index.add_indices()
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        connection = self._index.connection
+        new = [run.row() for run in self._runs.values() if run.new]
+        connection.executemany(f"INSERT INTO run VALUES ({_PLACEHOLDERS})", new)
+        changed = [run.row() for run in self._runs.values() if run.changed and not run.new]
+        connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
+        connection.executemany("INSERT OR IGNORE INTO io VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._io)
+        self._io.clear()
+        if len(self._runs) >= _CACHE:
+            self._runs.clear()
+            self._all_known = False
+        else:
+            for run in self._runs.values():
+                run.new = run.changed = False
+
+    def _span(self, span: dict[str, Any], place: Place) -> None:
+        raw = {attribute["key"]: attribute["value"] for attribute in span.get("attributes") or ()}
+        run_id = raw.get(A.MLOTEL_RUN_ID)
+        if run_id is None:
+            return
+        direction = raw.get(A.MLOTEL_IO_DIRECTION)
+        if direction is not None:
+            self._io_span(span, raw, run_id["stringValue"], direction["stringValue"] == "output", place)
+        elif A.MLOTEL_COMPONENT_NAME in raw:
+            self._run_span(span, raw, run_id["stringValue"], place)
+
+    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: Place) -> None:
+        trace_hi, trace_lo = trace_numbers(span["traceId"])
+        number = span_number(span["spanId"])
+        start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+        component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
+        said = raw.get(A.MLOTEL_RUN_STATE)
+        state = span_state(None if said is None else said.get("stringValue"), span.get("status") or {})
+        run = self._run(run_id)
+        if run.by_span:
+            return
+        run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
+        run.start, run.end, run.component = start, end, component
+        run.state = _STATE_NUMBERS[state]
+        run.by_span = run.changed = True
+        run.end_segment, run.end_offset, run.end_length = place
+        # The span says all that the start record said.
+        run.seen = run.start_segment = run.start_offset = run.start_length = None
+
+    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: Place) -> None:
+        number = span_number(span["spanId"])
+        trace = trace_numbers(span["traceId"])
+        parent = span.get("parentSpanId")
+        time = int(span["startTimeUnixNano"])
+        name = raw.get(A.MLOTEL_ARTIFACT_NAME)
+        digest = raw.get(A.MLOTEL_ARTIFACT_DIGEST)
+        uri = raw.get(A.MLOTEL_ARTIFACT_URI)
+        flags = OUTPUT if output else 0
+        for key in (A.MLOTEL_ARTIFACT_ROWS, A.MLOTEL_ARTIFACT_SIZE):
+            count = raw.get(key)
+            if count is not None and int(count["intValue"]) == 0:
+                flags |= EMPTY
+        link = None
+        for candidate in span.get("links") or ():
+            # Links of a write span say what it is derived from.
+            if not output:
+                link = span_number(candidate["spanId"])
+                break
+        run = self._run(run_id)
+        if run.trace_hi is None:
+            run.trace_hi, run.trace_lo = trace
+            run.span = span_number(parent) if parent else None
+            run.changed = True
+        self._io.append(
+            (
+                number,
+                run.id,
+                0,
+                flags,
+                None if name is None else self._name(name["stringValue"]),
+                None if uri is None else uri_number(uri["stringValue"]),
+                None if digest is None else digest_range(digest["stringValue"])[0],
+                time,
+                link,
+                *place,
+            )
+        )
+
+    def _record(self, item: Item, place: Place) -> None:
+        record = item.content
+        raw = {attribute["key"]: attribute["value"] for attribute in record.get("attributes") or ()}
+        run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
+        event = record["eventName"]
+        time = int(record.get("timeUnixNano") or record["observedTimeUnixNano"])
+        if event == events.MLOTEL_RUN_START:
+            trace = trace_numbers(record["traceId"])
+            span = span_number(record["spanId"])
+            component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
+            run = self._run(run_id)
+            if run.by_span:
+                return
+            run.trace_hi, run.trace_lo = trace
+            run.span, run.component, run.start = span, component, time
+            run.start_segment, run.start_offset, run.start_length = place
+            run.changed = True
+        elif event == events.MLOTEL_RUN_HEARTBEAT:
+            run = self._run(run_id)
+            if not run.by_span and time > (run.seen or 0):
+                run.seen = time
+                run.changed = True
+        elif event == events.MLOTEL_RUN_END:
+            said = raw[A.MLOTEL_RUN_STATE]["stringValue"]
+            run = self._run(run_id)
+            if not run.by_span:
+                run.end, run.state = time, _STATE_NUMBERS[span_state(said, {})]
+                run.end_segment, run.end_offset, run.end_length = place
+                run.changed = True
+        else:
+            self._manifest(item, raw, run_id, time, place)
+
+    def _manifest(self, item: Item, raw: Mapping[str, Any], run_id: str, time: int, place: Place) -> None:
+        span = span_number(item.content["spanId"])
+        said = raw.get(A.MLOTEL_IO_DIRECTION)
+        flags = OUTPUT if said is not None and said["stringValue"] == "output" else 0
+        entries = entries_of(item)
+        run = self._run(run_id)
+        for number, entry in enumerate(entries, 1):
+            name, digest, uri = entry.get("name"), entry.get("digest"), entry.get("uri")
+            self._io.append(
+                (
+                    span,
+                    run.id,
+                    number,
+                    flags | (EMPTY if entry.get("size") == 0 else 0),
+                    None if name is None else self._name(str(name)),
+                    None if uri is None else uri_number(str(uri)),
+                    None if digest is None else digest_range(str(digest))[0],
+                    time,
+                    None,
+                    *place,
+                )
+            )
+
+    def _run(self, run_id: str) -> _Run:
+        run = self._runs.get(run_id) or self._runs.get(run_id.lower())
+        if run is None:
+            run_id = run_id.lower()
+            run_hi, run_lo = trace_numbers(run_id)
+            row = None
+            if not self._all_known:
+                sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
+                row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
+            if row is None:
+                row = (self._next_run, run_hi, run_lo, *[None] * 6, 0, 0, *[None] * 7)
+                self._next_run += 1
+                run = _Run(row, True)
+            else:
+                run = _Run(row, False)
+            self._runs[run_id] = run
+        return run
+
+    def _name(self, text: str) -> int:
+        number = self._names.get(text)
+        if number is None:
+            number = self._index.name_id(text)
+            if number is None:
+                cursor = self._index.connection.execute("INSERT INTO name (text) VALUES (?)", (text,))
+                number = cursor.lastrowid or 0
+            if len(self._names) >= _CACHE:
+                self._names.clear()
+            self._names[text] = number
+        return number

@@ -1,0 +1,208 @@
+"""Appending lines to the embedded store: each process to segments of its own, so that writers never wait for each other.
+
+A line is one `write(2)` on a file opened with O_APPEND: when `append` has returned, the line survives the death of the
+process (not of the machine: nothing is synced). No lock is held while writing, since a forked child would inherit it
+held, and a signal handler that ends a run would wait for its own thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from mlotel import provenance
+
+__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private"]
+
+logger = logging.getLogger("mlotel")
+
+SEGMENTS = "segments"
+SEGMENT_SUFFIX = ".jsonl"
+_DAY_S = 86_400
+# Asking the file's state costs as much as the write; a thousand times a second is often enough.
+_CHECK_S = 0.001
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def host_key() -> str:
+    """Eight hex digits that are the same for two processes if and only if a process id means the same to both.
+
+    That is: the same host, boot and process id namespace.
+    """
+    me = provenance.identity()
+    return hashlib.sha256(f"{me.host}\0{me.boot_id}\0{me.pid_namespace}".encode()).hexdigest()[:8]
+
+
+def make_private(folder: Path) -> None:
+    """Make the root folder of a store if it is not there: for its owner alone, and ignored by git."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        ignore = os.open(folder / ".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.write(ignore, b"*\n")
+    finally:
+        os.close(ignore)
+
+
+class _Segment:
+    """An open segment file. It is closed when the last thread that writes to it has let go of it, never before:
+    a number that is closed under a writer may already be another file's."""
+
+    __slots__ = ("_close", "checked", "day", "fd", "torn")
+
+    def __init__(self, path: Path, day: int) -> None:
+        self._close = os.close
+        self.fd = -1
+        self.fd = os.open(path, _FLAGS, 0o600)
+        self.day = day
+        self.checked = 0.0
+        self.torn = False
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            self._close(self.fd)
+
+
+class Journal:
+    """Appends lines to the store at `root`; never raises while a pipeline runs.
+
+    What cannot be written (full disk, read-only or unreachable folder) is counted in `dropped` and told once; every later
+    line tries again, opening files at most once every `retry_s`. A removed store is made anew. A new segment begins after
+    `segment_bytes`, on a new day (UTC), and in a forked child.
+
+    Args:
+        root: folder of the store; nothing is made before the first line.
+        segment_bytes: size from which on a new segment is begun.
+        retry_s: seconds to wait before a file that could not be opened is tried again.
+        clock: seconds since the epoch.
+        write: writes bytes to a file descriptor and returns how many were taken.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        segment_bytes: int = 64 * 2**20,
+        retry_s: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        write: Callable[[int, bytes], int] = os.write,
+    ) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.dropped = 0
+        self._segment: _Segment | None = None
+        self._segment_bytes = segment_bytes
+        self._retry_s = retry_s
+        self._retry_at = float("-inf")
+        self._clock = clock
+        self._write = write
+        self._opening = threading.RLock()
+        self._told = False
+        self._closed = False
+        if hasattr(os, "register_at_fork"):
+            # A registration cannot be taken back, so it must not keep the journal alive.
+            reference = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _forked(reference))
+
+    def append(self, line: bytes) -> bool:
+        """Write one line, which ends in a newline, as one record; tell whether it is in the store now."""
+        try:
+            return self._append(line)
+        except OSError as error:
+            self._fail(error)
+        except Exception as error:  # whatever it is: the caller's pipeline must not see it
+            self._fail(error)
+            logger.debug("mlotel: journal %s", self.root, exc_info=error)
+        return False
+
+    def close(self) -> None:
+        """Let go of the segment; lines that come later are dropped."""
+        self._closed = True
+        self._segment = None
+
+    def _append(self, line: bytes) -> bool:
+        for _ in range(2):
+            now = self._clock()
+            segment = self._segment
+            if segment is None or now // _DAY_S != segment.day:
+                segment = self._open(segment)
+                if segment is None:
+                    return False
+            if segment.torn:
+                segment.torn = False
+                record = b"\n" + line
+            else:
+                record = line
+            try:
+                written = self._write(segment.fd, record)
+            except OSError:
+                # Whether a part of it was taken is not known: a blank line does no harm.
+                segment.torn = True
+                raise
+            if written != len(record):
+                segment.torn = True
+                continue
+            if 0 <= now - segment.checked < _CHECK_S:
+                return True
+            segment.checked = now
+            status = os.fstat(segment.fd)
+            if status.st_nlink == 0:  # the store was removed under us: the line went nowhere
+                self._drop(segment)
+                continue
+            if status.st_size >= self._segment_bytes:
+                self._drop(segment)
+            return True
+        self._fail(OSError("short write"))
+        return False
+
+    def _open(self, old: _Segment | None) -> _Segment | None:
+        with self._opening:
+            if self._segment is not old and self._segment is not None:
+                return self._segment
+            now = self._clock()
+            if self._closed or 0 <= now - self._retry_at < self._retry_s:
+                self.dropped += 1
+                return None
+            self._retry_at = now
+            folder = self.root / SEGMENTS
+            day = time.strftime("%Y-%m-%d", time.gmtime(now))
+            name = f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
+            try:
+                segment = _Segment(folder / name, int(now // _DAY_S))
+            except FileNotFoundError:
+                make_private(self.root)
+                folder.mkdir(mode=0o700, exist_ok=True)
+                segment = _Segment(folder / name, int(now // _DAY_S))
+            self._retry_at = float("-inf")
+            self._segment = segment
+            return segment
+
+    def _drop(self, segment: _Segment) -> None:
+        with self._opening:
+            if self._segment is segment:
+                self._segment = None
+
+    def _fail(self, error: Exception) -> None:
+        self.dropped += 1
+        if not self._told:
+            self._told = True
+            logger.warning("mlotel: cannot write to the store %s, runs are not recorded: %s", self.root, error)
+
+    def _after_fork(self) -> None:
+        """In the child: forget the parent's segment (closing the child's copy of it) and any lock another thread held."""
+        self._opening = threading.RLock()
+        self._segment = None
+
+
+def _forked(reference: weakref.ref[Journal]) -> None:
+    journal = reference()
+    if journal is not None:
+        journal._after_fork()

@@ -1,0 +1,196 @@
+"""Runs and artifacts as values, made from the spans and log records of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orjson import loads
+
+from mlotel.model import Artifact, Link, Run, Scalar
+from mlotel.semconv import attributes as A
+from mlotel.store.anyvalue import decode_attributes, decode_value
+from mlotel.store.parsing import Item
+
+__all__ = ["artifact_of", "entries_of", "entry_of", "run_of", "span_state"]
+
+_ENDED = frozenset({"ok", "failed", "cancelled"})
+_GIT = {
+    "commit": A.VCS_REF_HEAD_REVISION,
+    "branch": A.VCS_REF_HEAD_NAME,
+    "dirty": A.MLOTEL_VCS_DIRTY,
+    "repository": A.VCS_REPOSITORY_URL_FULL,
+}
+_PARAM, _METRIC, _TAG = A.MLOTEL_PARAM + ".", A.MLOTEL_METRIC + ".", A.MLOTEL_TAG + "."
+
+
+def span_state(said: object, status: Mapping[str, Any]) -> str:
+    """The state of an ended run: what its span says, or else what its status says."""
+    if said in _ENDED:
+        return str(said)
+    return "failed" if status.get("code") in (2, "STATUS_CODE_ERROR") else "ok"
+
+
+def run_of(
+    start: Item | None,
+    end: Item | None,
+    *,
+    ids: tuple[str, str, str],
+    state: str,
+    times: tuple[int, int | None],
+    inputs: Iterable[Artifact] = (),
+    outputs: Iterable[Artifact] = (),
+) -> Run:
+    """A run from its start record and its span or end record; what the end says wins.
+
+    Args:
+        start: the start record, None where the span is there.
+        end: the run span, or the end record where the span went elsewhere, or None.
+        ids: run id, trace id and span id.
+        state: the run's state.
+        times: start and end, nanoseconds since the epoch.
+        inputs: what it read, in order.
+        outputs: what it wrote, in order.
+    """
+    items = [item for item in (start, end) if item is not None]
+    attributes: dict[str, Any] = {}
+    for item in items:
+        attributes |= decode_attributes(item.content.get("attributes") or ())
+    run_id, trace_id, span_id = ids
+    parent = attributes.get(A.MLOTEL_PARENT_SPAN_ID)
+    if end is not None and end.is_span:
+        parent = end.content.get("parentSpanId") or parent
+    return Run(
+        run_id=run_id,
+        component=str(attributes.get(A.MLOTEL_COMPONENT_NAME, "")),
+        state=state,
+        start_ns=times[0],
+        trace_id=trace_id,
+        span_id=span_id,
+        end_ns=times[1],
+        pipeline=_text(attributes.get(A.CICD_PIPELINE_NAME)),
+        version=_text(attributes.get(A.MLOTEL_COMPONENT_VERSION)),
+        parent_span_id=_text(parent) or None,
+        service=_service(items),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        params=_below(attributes, _PARAM),
+        metrics={key: float(value) for key, value in _below(attributes, _METRIC).items() if _is_number(value)},
+        tags={key: str(value) for key, value in _below(attributes, _TAG).items()},
+        git={key: attributes[name] for key, name in _GIT.items() if name in attributes},
+        error=_error(attributes, end, state),
+        attributes=attributes,
+    )
+
+
+def artifact_of(item: Item) -> Artifact:
+    """An artifact from its I/O span."""
+    span = item.content
+    attributes = decode_attributes(span.get("attributes") or ())
+    link, derived_from = _links(span.get("links") or (), attributes)
+    return Artifact(
+        name=str(attributes.get(A.MLOTEL_ARTIFACT_NAME, "")),
+        direction=str(attributes[A.MLOTEL_IO_DIRECTION]),
+        span_id=span["spanId"].lower(),
+        run_id=attributes[A.MLOTEL_RUN_ID].lower(),
+        type=_text(attributes.get(A.MLOTEL_ARTIFACT_TYPE)),
+        digest=_text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST)),
+        scope=_text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST_SCOPE)),
+        uri=_text(attributes.get(A.MLOTEL_ARTIFACT_URI)),
+        rows=_number(attributes.get(A.MLOTEL_ARTIFACT_ROWS)),
+        columns=_number(attributes.get(A.MLOTEL_ARTIFACT_COLUMNS)),
+        size=_number(attributes.get(A.MLOTEL_ARTIFACT_SIZE)),
+        schema_digest=_text(attributes.get(A.MLOTEL_ARTIFACT_SCHEMA_DIGEST)),
+        note=_text(attributes.get(A.MLOTEL_ARTIFACT_NOTE)),
+        time_ns=int(span.get("startTimeUnixNano") or 0),
+        link=link,
+        derived_from=derived_from,
+    )
+
+
+def entries_of(item: Item) -> list[Mapping[str, Any]]:
+    """The entries of a manifest record; ValueError or TypeError where its body is not a list of them."""
+    entries = loads(str(decode_value(item.content.get("body") or {})))
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise TypeError("not a manifest")
+    return entries
+
+
+def entry_of(item: Item, number: int) -> Artifact:
+    """The artifact of entry `number`, counted from 1, of a manifest record."""
+    record = item.content
+    attributes = decode_attributes(record.get("attributes") or ())
+    entry = entries_of(item)[number - 1]
+    return Artifact(
+        name=str(entry.get("name", "")),
+        direction=str(attributes.get(A.MLOTEL_IO_DIRECTION, "input")),
+        span_id=str(record.get("spanId", "")).lower(),
+        run_id=attributes[A.MLOTEL_RUN_ID].lower(),
+        digest=_text(entry.get("digest")),
+        uri=_text(entry.get("uri")),
+        size=_number(entry.get("size")),
+        time_ns=int(record.get("timeUnixNano") or 0),
+    )
+
+
+def _links(links: Iterable[Mapping[str, Any]], span: Mapping[str, Any]) -> tuple[Link | None, tuple[str, ...]]:
+    """The link to the producer, and the spans that the artifact is derived from.
+
+    A backend may drop the attributes of links, so what a link does not say is taken from the span.
+    """
+    producer: Link | None = None
+    derived_from = []
+    for link in links:
+        attributes = decode_attributes(link.get("attributes") or ())
+        kind = str(attributes.get(A.MLOTEL_LINK_TYPE) or span.get(A.MLOTEL_LINK_TYPE) or "consumes")
+        if kind == "derived_from":
+            derived_from.append(link["spanId"].lower())
+        elif producer is None and kind == "consumes":
+            resolved_by = attributes.get(A.MLOTEL_LINK_RESOLVED_BY) or span.get(A.MLOTEL_LINK_RESOLVED_BY)
+            producer = Link(link["traceId"].lower(), link["spanId"].lower(), kind, _text(resolved_by))
+    return producer, tuple(derived_from)
+
+
+def _error(attributes: Mapping[str, Any], end: Item | None, state: str) -> dict[str, str] | None:
+    kind = _text(attributes.get(A.ERROR_TYPE))
+    message = ""
+    if end is not None and end.is_span:
+        message = str((end.content.get("status") or {}).get("message") or "")
+    message = message or str(attributes.get(A.EXCEPTION_MESSAGE) or "")
+    if kind is None and (state != "failed" or not message):
+        return None
+    error = {} if kind is None else {"type": kind}
+    if kind is not None:
+        # The description reads "Type: message"; the type may be written with or without its module.
+        for name in (kind, kind.rpartition(".")[2]):
+            if message == name:
+                message = ""
+            message = message.removeprefix(f"{name}: ")
+    if message:
+        error["message"] = message
+    return error
+
+
+def _service(items: Iterable[Item]) -> str | None:
+    for item in items:
+        for attribute in item.resource:
+            if attribute.get("key") == A.SERVICE_NAME:
+                return _text(decode_value(attribute.get("value") or {}))
+    return None
+
+
+def _below(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
+    start = len(prefix)
+    return {key[start:]: value for key, value in attributes.items() if key.startswith(prefix)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

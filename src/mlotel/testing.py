@@ -1,0 +1,154 @@
+"""For tests of pipelines: component runs captured in memory, with the same ids and times in every test run.
+
+Installing mlotel gives pytest the fixture `mlotel_runs`:
+
+    def test_training_reads_the_features(mlotel_runs):
+        train(features)
+        (run,) = mlotel_runs.runs
+        assert run.state == "ok" and [a.name for a in run.inputs] == ["features"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mlotel.model import Run
+
+__all__ = ["CapturedRuns", "ManualClock", "capture", "mlotel_runs"]
+
+START_NS = 1_704_067_200_000_000_000
+"""2024-01-01T00:00:00Z: when captured time begins."""
+
+
+class ManualClock:
+    """A clock that moves by `step_ns` each time it is read, and by `advance`."""
+
+    def __init__(self, start_ns: int = START_NS, step_ns: int = 1_000_000) -> None:
+        self._now = start_ns
+        self._step = step_ns
+
+    def time_ns(self) -> int:
+        """Return the time since the epoch in nanoseconds."""
+        return self.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        """Return the same time: this clock is never set back."""
+        self._now += self._step
+        return self._now
+
+    def now_ns(self) -> int:
+        """Return the time without moving it."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock by `seconds`."""
+        self._now += round(seconds * 1e9)
+
+
+class CapturedRuns:
+    """What was recorded since the capture began.
+
+    `store` is queried as any other store; `clock` is the clock of the runs.
+    """
+
+    def __init__(self) -> None:
+        from mlotel.store.memory import MemoryStore
+
+        self.clock = ManualClock()
+        self.store = MemoryStore(clock=self.clock.now_ns)
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """The runs in the order in which they started."""
+        return list(reversed(self.store.runs()))
+
+    @property
+    def events(self) -> Sequence[Mapping[str, Any]]:
+        """The events as OTLP log records, in the order in which they were emitted."""
+        import orjson
+
+        parsed = (orjson.loads(line) for line in self.store.lines)
+        return [
+            record
+            for line in parsed
+            for resource in line.get("resourceLogs", ())
+            for scope in resource["scopeLogs"]
+            for record in scope["logRecords"]
+        ]
+
+
+@contextmanager
+def capture() -> Iterator[CapturedRuns]:
+    """Record every component run of the block in memory, and nowhere else.
+
+    Ids count up from 1 and the clock starts at 2024-01-01T00:00:00Z, moving a millisecond each time it is read.
+    """
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider, sampling
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+    from mlotel import _runtime, hashing
+    from mlotel._version import __version__
+    from mlotel.instruments import Instruments
+    from mlotel.sdk._sinks import JournalEvents, JournalProcessor
+    from mlotel.semconv import SCOPE_NAME
+    from mlotel.store.producers import ProducerLookup
+
+    captured = CapturedRuns()
+
+    class CountedIds(IdGenerator):
+        def __init__(self) -> None:
+            self._spans = self._traces = self._runs = 0
+
+        def generate_span_id(self) -> int:
+            self._spans += 1
+            return self._spans
+
+        def generate_trace_id(self) -> int:
+            self._traces += 1
+            return self._traces
+
+        def run_id(self) -> str:
+            self._runs += 1
+            return f"{self._runs:032x}"
+
+    ids = CountedIds()
+    resource = Resource({"service.name": "test"})
+    provider = TracerProvider(
+        sampler=sampling.ALWAYS_ON,
+        resource=resource,
+        shutdown_on_exit=False,
+        id_generator=ids,
+        span_limits=SpanLimits(),
+    )
+    provider.add_span_processor(JournalProcessor(captured.store))
+    cache = hashing.StatCache()
+    runtime = _runtime.Runtime(
+        recording=True,
+        tracer=provider.get_tracer(SCOPE_NAME, __version__),
+        events=JournalEvents(captured.store, resource, __version__),
+        instruments=Instruments(None),
+        producers=ProducerLookup(None),
+        fingerprint=lambda obj, *, scope=None: hashing.fingerprint(obj, scope=scope, cache=cache),
+        clock=captured.clock,
+        new_run_id=ids.run_id,
+        attributes={},
+        start_attributes={},
+    )
+    before = _runtime.install(lambda: runtime)
+    try:
+        yield captured
+    finally:
+        _runtime.install(before)
+
+
+@pytest.fixture
+def mlotel_runs() -> Iterator[CapturedRuns]:
+    """The component runs of the test, captured in memory."""
+    with capture() as captured:
+        yield captured

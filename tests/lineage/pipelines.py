@@ -1,0 +1,268 @@
+"""Runs made up for tests, as the values a store returns and as the OTLP lines it would read them from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlotel.model import Artifact, Link, Run
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+
+
+def digest(content: str) -> str:
+    return f"blake3:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Io:
+    """What a run reads or writes. `content` decides the digest (None: there is none), `name` is the content by default."""
+
+    content: str | None
+    name: str | None = None
+    link: Artifact | Run | Link | None = None
+    resolved_by: str | None = "embedded"
+    derived_from: tuple[str, ...] = ()
+    rows: int | None = 10
+    size: int | None = None
+    digest: str | None = None
+    scope: str | None = "logical"
+    uri: str | None = None
+    type: str | None = "dataset"
+    note: str | None = None
+
+
+class Book:
+    """Records runs one after the other: each event is a second after the one before."""
+
+    def __init__(self) -> None:
+        self.made: list[Run] = []
+        self._now = START
+        self._spans = 0
+
+    def _tick(self) -> int:
+        self._now += SECOND
+        return self._now
+
+    def _span_id(self) -> str:
+        self._spans += 1
+        return hashlib.sha256(f"span {self._spans}".encode()).hexdigest()[:16]
+
+    def run(
+        self,
+        component: str,
+        reads: Iterable[str | Io] = (),
+        writes: Iterable[str | Io] = (),
+        *,
+        trace: str | None = None,
+        parent: Run | None = None,
+        run_id: str | None = None,
+        state: str = "ok",
+        attributes: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Run:
+        start, span_id = self._tick(), self._span_id()
+        run_id = run_id or hashlib.sha256(f"run {span_id}".encode()).hexdigest()[:32]
+        if parent is not None:
+            trace = parent.trace_id
+        run = Run(
+            run_id=run_id,
+            component=component,
+            state=state,
+            start_ns=start,
+            trace_id=trace or hashlib.sha256(f"trace {span_id}".encode()).hexdigest()[:32],
+            span_id=span_id,
+            parent_span_id=None if parent is None else parent.span_id,
+            service="tests",
+            attributes=dict(attributes or {}),
+            **fields,
+        )
+        inputs = tuple(self._io(run, "input", each, ()) for each in reads)
+        outputs = tuple(self._io(run, "output", each, inputs) for each in writes)
+        end = None if state in ("running", "lost") else self._tick()
+        run = replace(run, inputs=inputs, outputs=outputs, end_ns=end)
+        self.made.append(run)
+        return run
+
+    def _io(self, run: Run, direction: str, what: str | Io, inputs: Sequence[Artifact]) -> Artifact:
+        io = Io(what) if isinstance(what, str) else what
+        link = io.link
+        if isinstance(link, Artifact):
+            producer = next(each for each in self.made if each.run_id == link.run_id)
+            link = Link(producer.trace_id, link.span_id, "consumes", io.resolved_by)
+        elif isinstance(link, Run):
+            link = Link(link.trace_id, link.span_id, "consumes", io.resolved_by)
+        return Artifact(
+            name=io.name or io.content or "",
+            direction=direction,
+            span_id=self._span_id(),
+            run_id=run.run_id,
+            type=io.type,
+            digest=io.digest or (None if io.content is None else digest(io.content)),
+            scope=io.scope,
+            uri=io.uri,
+            rows=io.rows,
+            size=io.size,
+            note=io.note,
+            time_ns=self._tick(),
+            link=link,
+            derived_from=tuple(each.span_id for each in inputs if each.name in io.derived_from),
+        )
+
+
+class BookStore:
+    """A store over runs held in a list, as plain as can be: what the walk is tested on beside the real ones."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = list(runs)
+        self.questions = 0
+
+    def runs(self, *, component: str | None = None, limit: int | None = None) -> Sequence[Run]:
+        found = [run for run in self._runs if component in (None, run.component)]
+        return sorted(found, key=lambda run: -run.start_ns)[:limit]
+
+    def find_runs(self, reference: str) -> Sequence[Run]:
+        self.questions += 1
+        found = [
+            run
+            for run in self._runs
+            if any(each.startswith(reference) for each in (run.run_id, run.trace_id, run.span_id))
+        ]
+        return sorted(found, key=lambda run: -run.start_ns)
+
+    def run_of_span(self, trace_id: str, span_id: str) -> Run | None:
+        self.questions += 1
+        for run in self._runs:
+            spans = {run.span_id, *(each.span_id for each in (*run.inputs, *run.outputs))}
+            if run.trace_id == trace_id and span_id in spans:
+                return run
+        return None
+
+    def find_artifacts(
+        self,
+        *,
+        digest: str | None = None,
+        name: str | None = None,
+        uri: str | None = None,
+        direction: str | None = None,
+    ) -> Sequence[Artifact]:
+        self.questions += 1
+        found = [
+            each
+            for run in self._runs
+            for each in (*run.inputs, *run.outputs)
+            if (name is None or each.name == name)
+            and (uri is None or each.uri == uri)
+            and (direction is None or each.direction == direction)
+            and (digest is None or (each.digest or "").startswith(digest) or _value(each.digest).startswith(digest))
+        ]
+        return sorted(found, key=lambda each: -each.time_ns)
+
+
+def _value(digest: str | None) -> str:
+    return (digest or "").partition(":")[2]
+
+
+# --- the same as OTLP/JSON lines, written without mlotel's encoder ----------------------------------------------------
+
+
+def otlp_lines(runs: Iterable[Run]) -> str:
+    """Return the runs as a collector's file exporter writes them: one request a line, a run's spans in one request."""
+    return "".join(json.dumps(_request(run)) + "\n" for run in runs)
+
+
+def _request(run: Run) -> dict[str, Any]:
+    spans = [_io_span(run, each) for each in (*run.inputs, *run.outputs)]
+    if run.end_ns is not None:
+        spans.append(_run_span(run))
+    resource = {"attributes": _attributes({"service.name": run.service})}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "mlotel"}, "spans": spans}]}]}
+
+
+def _run_span(run: Run) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "mlotel.component.name": run.component,
+        "mlotel.run.id": run.run_id,
+        "mlotel.run.state": run.state,
+        "mlotel.component.version": run.version,
+        "cicd.pipeline.name": run.pipeline,
+        "vcs.ref.head.revision": run.git.get("commit"),
+        "vcs.ref.head.name": run.git.get("branch"),
+        "mlotel.vcs.dirty": run.git.get("dirty"),
+        "vcs.repository.url.full": run.git.get("repository"),
+        "error.type": None if run.error is None else run.error["type"],
+        **{f"mlotel.param.{key}": value for key, value in run.params.items()},
+        **{f"mlotel.metric.{key}": value for key, value in run.metrics.items()},
+        **{f"mlotel.tag.{key}": value for key, value in run.tags.items()},
+        **run.attributes,
+    }
+    status = {"code": 2, "message": f"{run.error['type']}: {run.error['message']}"} if run.error else {}
+    return {
+        "traceId": run.trace_id,
+        "spanId": run.span_id,
+        **({"parentSpanId": run.parent_span_id} if run.parent_span_id else {}),
+        "name": run.component,
+        "kind": 1,
+        "startTimeUnixNano": str(run.start_ns),
+        "endTimeUnixNano": str(run.end_ns),
+        "attributes": _attributes(attributes),
+        "status": status,
+    }
+
+
+def _io_span(run: Run, io: Artifact) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "mlotel.io.direction": io.direction,
+        "mlotel.run.id": run.run_id,
+        "mlotel.artifact.name": io.name,
+        "mlotel.artifact.type": io.type,
+        "mlotel.artifact.digest": io.digest,
+        "mlotel.artifact.digest.scope": io.scope,
+        "mlotel.artifact.uri": io.uri,
+        "mlotel.artifact.rows": io.rows,
+        "mlotel.artifact.columns": io.columns,
+        "mlotel.artifact.size": io.size,
+        "mlotel.artifact.schema.digest": io.schema_digest,
+        "mlotel.artifact.note": io.note,
+    }
+    links = []
+    if io.link is not None:
+        how = {"mlotel.link.type": io.link.type, "mlotel.link.resolved_by": io.link.resolved_by}
+        attributes |= how
+        links.append({"traceId": io.link.trace_id, "spanId": io.link.span_id, "attributes": _attributes(how)})
+    if io.derived_from:
+        attributes["mlotel.artifact.derived_from"] = list(io.derived_from)
+    for span_id in io.derived_from:
+        kind = _attributes({"mlotel.link.type": "derived_from"})
+        links.append({"traceId": run.trace_id, "spanId": span_id, "attributes": kind})
+    return {
+        "traceId": run.trace_id,
+        "spanId": io.span_id,
+        "parentSpanId": run.span_id,
+        "name": f"{'read' if io.direction == 'input' else 'write'} {io.name}",
+        "kind": 1,
+        "startTimeUnixNano": str(io.time_ns),
+        "endTimeUnixNano": str(io.time_ns),
+        "attributes": _attributes(attributes),
+        "links": links,
+    }
+
+
+def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _any_value(value)} for key, value in values.items() if value is not None]
+
+
+def _any_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, list | tuple):
+        return {"arrayValue": {"values": [_any_value(each) for each in value]}}
+    return {"stringValue": value}
