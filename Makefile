@@ -18,10 +18,11 @@ demo: $(DEMO)/.ready ## run the flights pipeline on the embedded store: runs, li
 	@$(DEMO)/bin/python examples/flights/run.py
 
 demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeger and Prometheus
-	@$(DEMO)/bin/python examples/flights/run.py --stack
+	@$(DEMO)/bin/python examples/flights/run.py \
+		--stack "$$($(PYTHON) tools/stack.py status | awk '$$1 == "folder" { print $$2 }')/stack.json"
 
-.PHONY: test test-fast test-lowest stack-check
-test: $(DEV)/.ready stack-check ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus on PATH)
+.PHONY: test test-fast test-lowest stack-check python-check
+test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus on PATH)
 	@$(DEV)/bin/python -m pytest
 
 test-fast: $(DEV)/.ready ## run the tests that need no stack
@@ -30,8 +31,12 @@ test-fast: $(DEV)/.ready ## run the tests that need no stack
 test-lowest: $(LOWEST)/.ready ## run the tests that need no stack on the lowest versions declared
 	@$(LOWEST)/bin/python -m pytest -m "not stack"
 
-stack-check: $(DEV)/.ready
-	@$(DEV)/bin/python tools/stack.py check
+# Before anything is downloaded: what cannot be tested here is told first.
+stack-check: python-check
+	@$(PYTHON) tools/stack.py check
+
+python-check:
+	@tools/venv.sh
 
 .PHONY: lint types layers semconv-check check
 lint: $(DEV)/.ready ## ruff: rules and format
@@ -42,7 +47,7 @@ types: $(DEV)/.ready ## mypy, strict
 	@$(DEV)/bin/mypy
 
 layers: $(DEV)/.ready ## import-linter: imports point downwards
-	@$(DEV)/bin/lint-imports
+	@$(DEV)/bin/lint-imports --no-logo
 
 semconv-check: $(DEV)/.ready
 	@$(DEV)/bin/python tools/semconv.py --check
@@ -61,11 +66,11 @@ lock: $(DEV)/.ready ## resolve the dependencies anew into requirements/*.lock
 	@tools/lock.sh $(DEV)/bin/uv
 
 .PHONY: stack-up stack-down
-stack-up: $(DEV)/.ready ## start collector, Jaeger, Prometheus and Alertmanager on loopback
-	@$(DEV)/bin/python tools/stack.py up
+stack-up: python-check ## start collector, Jaeger, Prometheus and Alertmanager on loopback
+	@$(PYTHON) tools/stack.py up
 
-stack-down: $(DEV)/.ready ## stop them
-	@$(DEV)/bin/python tools/stack.py down
+stack-down: python-check ## stop them
+	@$(PYTHON) tools/stack.py down
 
 .PHONY: clean
 clean: ## remove the virtual environments and all caches

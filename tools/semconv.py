@@ -1,7 +1,7 @@
 """Generates the constants of `mlotel.semconv` and `docs/semantic-conventions.md` from `semconv/*.yaml`.
 
-Run as `python tools/semconv.py` it writes the files. With `--check` it writes nothing, and exits with 1 and the names of
-the files that differ.
+Run as `python tools/semconv.py` it writes the files. With `--check` it writes nothing, names the files that differ and
+exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -71,10 +71,12 @@ class Registry:
     signals: tuple[Signal, ...]
 
     def attributes(self) -> Iterator[Attribute]:
+        """Every attribute, section by section."""
         for _, _, attributes in self.sections:
             yield from attributes
 
     def of_kind(self, kind: str) -> list[Signal]:
+        """The signals of one kind: ``span``, ``event``, ``metric`` or ``entity``."""
         return [signal for signal in self.signals if signal.kind == kind]
 
 
@@ -183,8 +185,8 @@ def _docstring(text: str) -> str:
 
 def _module(summary: str, names: Iterable[str], body: Iterable[str], *, imports: str) -> str:
     exported = "".join(f'    "{name}",\n' for name in sorted(names))
-    head = f'"""{summary}\n\n{NOTICE}\n"""\n\nfrom __future__ import annotations\n\n{imports}\n\n__all__ = [\n{exported}]\n\n'
-    return head + "\n".join(body) + "\n"
+    head = f'"""{summary}\n\n{NOTICE}\n"""\n\nfrom __future__ import annotations\n\n{imports}\n\n'
+    return f"{head}__all__ = [\n{exported}]\n\n" + "\n".join(body) + "\n"
 
 
 def _render_package(registry: Registry) -> str:
@@ -220,7 +222,7 @@ def _render_events(registry: Registry) -> str:
 
 METRIC_CLASS = '''
 class Metric(NamedTuple):
-    """A metric's name, unit (UCUM), description and instrument; `boundaries` are advised bucket boundaries in its unit."""
+    """A metric's name, unit (UCUM), description and instrument; `boundaries` are advised bucket boundaries."""
 
     name: str
     unit: str

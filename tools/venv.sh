@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # venv.sh FOLDER LOCK: a virtual environment in FOLDER with exactly what LOCK lists, and mlotel itself, editable.
-# PYTHON names the interpreter (python3 unless set).
+# venv.sh: only checks that there is a Python to make one with. PYTHON names it (python3 unless set).
 set -euo pipefail
-folder=$1 lock=$2 python=${PYTHON:-python3}
+folder=${1:-} lock=${2:-} python=${PYTHON:-python3}
 
 fail() {
     echo "mlotel: $*" >&2
@@ -15,6 +15,7 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     fail "needs Python 3.11 or newer, but $python is $version (set PYTHON=...)"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "needs Python's venv module: apt-get install python${version}-venv"
+[ -n "$folder" ] || exit 0
 
 echo "setting up $folder from $lock"
 "$python" -m venv --clear "$folder"

@@ -1,32 +1,34 @@
-"""Evaluate: how far each month's predictions were from what happened.
+"""Evaluate: how far each month's predictions were from what happened, in minutes.
 
-    python evaluate.py scores.parquet arrivals.parquet predictions/2013-01.parquet predictions/2013-02.parquet ...
+The naive prediction to beat: a flight arrives as late as it left.
+
+    python evaluate.py predictions arrivals.parquet scores.parquet
 """
 
 import sys
 from pathlib import Path
 
+import mlotel
 import pyarrow as pa
-import pyarrow.parquet as pq
-from sklearn.metrics import mean_absolute_error, r2_score
+from mlotel.io import read_table, write_table
+from sklearn.metrics import mean_absolute_error
 
 
-def evaluate(scores: Path, arrivals: Path, months: list[Path]) -> None:
-    arrived = pq.read_table(arrivals)
-    rows = []
-    for month in months:
-        joined = pq.read_table(month).join(arrived, "key", join_type="inner").sort_by("key")
-        actual, predicted = joined["arr_delay"].to_numpy(), joined["predicted_delay"].to_numpy()
-        rows.append({
-            "month": month.stem,
-            "flights": joined.num_rows,
-            "mae": mean_absolute_error(actual, predicted),
-            "bias": (predicted - actual).mean(),
-            "r2": r2_score(actual, predicted),
-        })  # fmt: skip
-    pq.write_table(pa.Table.from_pylist(rows), scores)
+@mlotel.component("evaluate", version="1", pipeline="flights", inputs=False, outputs=False)
+def evaluate(predictions: Path, arrivals: Path, scores: Path) -> None:
+    landed = read_table(arrivals, "arrivals", type="labels")
+    months = [evaluate_month(file, landed) for file in sorted(predictions.glob("*.parquet"))]
+    write_table(pa.Table.from_pylist(months), scores, "scores", type="report")
+
+
+def evaluate_month(file: Path, landed: pa.Table) -> dict[str, object]:
+    predicted = read_table(file, f"predictions/{file.stem}", type="predictions")
+    rows = predicted.join(landed, "key", join_type="inner").sort_by("key")
+    error = mean_absolute_error(rows["arr_delay"], rows["predicted_delay"])
+    naive = mean_absolute_error(rows["arr_delay"], rows["dep_delay"])
+    mlotel.current_run().log_metrics({f"error.{file.stem}": error, f"naive.{file.stem}": naive})
+    return {"month": file.stem, "flights": rows.num_rows, "error": error, "naive": naive}
 
 
 if __name__ == "__main__":
-    target, labels, *predictions = map(Path, sys.argv[1:])
-    evaluate(target, labels, predictions)
+    evaluate(*map(Path, sys.argv[1:]))

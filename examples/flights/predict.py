@@ -1,23 +1,32 @@
-"""Predict: the arrival delay of each flight of one month.
+"""Predict: how late each flight of one month arrives, as known when it leaves the gate.
 
-    python predict.py model.joblib features/2013-12.parquet predictions/2013-12.parquet
+    python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
 """
 
 import sys
 from pathlib import Path
 
 import joblib
+import mlotel
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from mlotel.io import read_table, write_table
 
 
-def predict(model: Path, features: Path, predictions: Path) -> None:
-    estimator = joblib.load(model)
-    rows = pq.read_table(features)
-    delays = estimator.predict(np.column_stack([rows[name] for name in rows.column_names if name != "key"]))
-    predictions.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table({"key": rows["key"], "predicted_delay": delays}), predictions)
+def predict(features: Path, model: Path, predictions: Path) -> None:
+    with mlotel.component("predict", version="1", pipeline="flights") as run:
+        month = features.stem
+        run.set_tag("month", month)
+        rows = read_table(features, f"features/{month}", type="features")
+        estimator = joblib.load(run.log_input(model, "model", type="model"))
+
+        lost = estimator.predict(np.column_stack([rows[name] for name in rows.column_names if name != "key"]))
+        delays = rows["dep_delay"].to_numpy() + lost
+        run.log_predictions(delays, keys=rows["key"], model="arrival-delay", version="1")
+
+        predictions.parent.mkdir(exist_ok=True)
+        table = pa.table({"key": rows["key"], "dep_delay": rows["dep_delay"], "predicted_delay": delays})
+        write_table(table, predictions, f"predictions/{month}", type="predictions")
 
 
 if __name__ == "__main__":

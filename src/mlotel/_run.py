@@ -47,7 +47,6 @@ MAX_ARTIFACTS = 100
 _MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
 
 _RUN = context_api.create_key("mlotel-run")
-_TABULAR = frozenset({".parquet", ".feather", ".arrow", ".ipc"})
 
 Direction = Literal["input", "output"]
 
@@ -445,9 +444,8 @@ class ActiveRun:
         if context is not None:
             yield context, "header"
         if isinstance(obj, os.PathLike):
-            path = Path(obj)
-            tabular = path.suffix.lower() in _TABULAR and found.scope == "logical"
-            embedded = arrow.from_file(path) if tabular else None
+            path = os.fspath(obj)
+            embedded = arrow.from_file(path) if found.scope == "logical" else None
             if embedded is not None:
                 yield embedded, "embedded"
             beside = sidecar.read(path)
@@ -750,9 +748,9 @@ def _write_sidecar(path: Path, context: ArtifactContext) -> None:
 
 
 def _reference(obj: object) -> weakref.ref[Any] | str | None:
-    """Return what an input is known again by without keeping it alive: a path's URI, else a weak reference."""
+    """Return what an input is known again by without keeping it alive: a path as text, else a weak reference."""
     if isinstance(obj, os.PathLike):
-        return uris.of_path(obj)
+        return os.path.abspath(obj)
     try:
         return weakref.ref(obj)
     except TypeError:
@@ -763,7 +761,7 @@ def _is_input(item: object, name: str, logged: weakref.ref[Any] | str | None) ->
     if isinstance(item, str):
         return item == name
     if isinstance(logged, str):
-        return isinstance(item, os.PathLike) and uris.of_path(item) == logged
+        return isinstance(item, os.PathLike) and os.path.abspath(item) == logged
     return logged is not None and logged() is item
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,56 +83,46 @@ class CapturedRuns:
         ]
 
 
+class _CountedIds:
+    """Ids that count up from 1."""
+
+    def __init__(self) -> None:
+        self._spans, self._traces, self._runs = count(1), count(1), count(1)
+
+    def generate_span_id(self) -> int:
+        return next(self._spans)
+
+    def generate_trace_id(self) -> int:
+        return next(self._traces)
+
+    def run_id(self) -> str:
+        return f"{next(self._runs):032x}"
+
+
 @contextmanager
 def capture() -> Iterator[CapturedRuns]:
     """Record every component run of the block in memory, and nowhere else.
 
     Ids count up from 1 and the clock starts at 2024-01-01T00:00:00Z, moving a millisecond each time it is read.
     """
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanLimits, TracerProvider, sampling
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
-
     from mlotel import _runtime, hashing
     from mlotel._version import __version__
     from mlotel.instruments import Instruments
-    from mlotel.sdk._sinks import JournalEvents, JournalProcessor
+    from mlotel.sdk._sinks import JournalEvents
     from mlotel.semconv import SCOPE_NAME
+    from mlotel.store.encoding import LineEncoder
     from mlotel.store.producers import ProducerLookup
+    from mlotel.store.tracer import JournalTracer
 
     captured = CapturedRuns()
 
-    class CountedIds(IdGenerator):
-        def __init__(self) -> None:
-            self._spans = self._traces = self._runs = 0
-
-        def generate_span_id(self) -> int:
-            self._spans += 1
-            return self._spans
-
-        def generate_trace_id(self) -> int:
-            self._traces += 1
-            return self._traces
-
-        def run_id(self) -> str:
-            self._runs += 1
-            return f"{self._runs:032x}"
-
-    ids = CountedIds()
-    resource = Resource({"service.name": "test"})
-    provider = TracerProvider(
-        sampler=sampling.ALWAYS_ON,
-        resource=resource,
-        shutdown_on_exit=False,
-        id_generator=ids,
-        span_limits=SpanLimits(),
-    )
-    provider.add_span_processor(JournalProcessor(captured.store))
+    ids = _CountedIds()
+    encoder = LineEncoder({"service.name": "test"}, SCOPE_NAME, __version__)
     cache = hashing.StatCache()
     runtime = _runtime.Runtime(
         recording=True,
-        tracer=provider.get_tracer(SCOPE_NAME, __version__),
-        events=JournalEvents(captured.store, resource, __version__),
+        tracer=JournalTracer(captured.store, encoder, ids),
+        events=JournalEvents(captured.store, encoder),
         instruments=Instruments(None),
         producers=ProducerLookup(None),
         fingerprint=lambda obj, *, scope=None: hashing.fingerprint(obj, scope=scope, cache=cache),

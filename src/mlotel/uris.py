@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -18,7 +19,12 @@ _KEPT = frozenset({"generation", "snapshot", "snapshotid", "version", "versionid
 
 def of_path(path: os.PathLike[str] | str) -> str:
     """Return the absolute ``file:`` URI of a local path, which need not exist."""
-    return Path(os.path.abspath(os.fspath(path))).as_uri()
+    return _of_absolute(os.path.abspath(path))
+
+
+@lru_cache(maxsize=1024)  # a component's runs name the same few files again and again
+def _of_absolute(path: str) -> str:
+    return Path(path).as_uri()
 
 
 def clean(uri: str) -> str:

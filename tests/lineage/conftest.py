@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from pipelines import Book, BookStore, otlp_lines
 
 from mlotel.store import Store
+from mlotel.store.files import FileStore
 from mlotel.store.memory import MemoryStore
 
 OpenBook = Callable[[Book], Store]
@@ -18,8 +20,9 @@ def book() -> Book:
 
 
 @pytest.fixture(params=["list", "memory", "files"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBook:
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBook]:
     """Return what makes a store of a book: of its runs as they are, and of OTLP lines that the real stores read."""
+    stores = ExitStack()
 
     def write(book: Book) -> Store:
         if request.param == "list":
@@ -27,11 +30,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBook:
         lines = otlp_lines(book.made)
         if request.param == "memory":
             return MemoryStore(lines.encode().splitlines())
-        from mlotel.store.files import FileStore
-
         folder = tmp_path / "store"
         folder.mkdir(exist_ok=True)
         (folder / "runs.jsonl").write_text(lines)
-        return FileStore(folder)
+        return stores.enter_context(FileStore(folder))
 
-    return write
+    with stores:
+        yield write

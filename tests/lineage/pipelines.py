@@ -20,7 +20,7 @@ def digest(content: str) -> str:
 
 @dataclass(frozen=True)
 class Io:
-    """What a run reads or writes. `content` decides the digest (None: there is none), `name` is the content by default."""
+    """What a run reads or writes. `content` decides the digest (None: none), `name` is the content by default."""
 
     content: str | None
     name: str | None = None

@@ -58,13 +58,13 @@ class Jaeger:
 
     def span(self, service: str, tags: Mapping[str, str]) -> Span:
         """Wait for the one span that has all of `tags`, and return it."""
-        matching = eventually(
-            lambda: [
-                span for span in self.spans(service, tags) if tags.items() <= {k: str(v) for k, v in span.tags.items()}.items()
-            ]
-        )  # fmt: skip
-        assert len(matching) == 1, matching
-        return matching[0]
+
+        def matching() -> list[Span]:
+            return [span for span in self.spans(service, tags) if tags.items() <= span.tags.items()]
+
+        found = eventually(matching)
+        assert len(found) == 1, found
+        return found[0]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from backends import Jaeger, Prometheus
+
 from mlotel_stack import Programs, Settings, Stack, builds, cache_dir
 
 FAST = Settings(scrape_interval="1s", span_metrics_interval="2s", die_with_parent=True)

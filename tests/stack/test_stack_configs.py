@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from mlotel_stack import Programs
 
 from mlotel.semconv import attributes as A
+from mlotel_stack import Programs
+from mlotel_stack.programs import ALERTMANAGER_VERSION, COLLECTOR_VERSION
 
 pytestmark = pytest.mark.stack
 CONFIG = Path(__file__).resolve().parents[2] / "collector-config"
@@ -38,7 +39,7 @@ def test_the_collector_accepts_the_base_with_any_overlays(programs: Programs, ov
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_overlay_leaves_the_lists_of_the_base_alone(name: str) -> None:
-    """Merging replaces lists, so an overlay redefines nothing of the base; Prometheus' moves the metrics, as it says."""
+    """Merging replaces lists, so an overlay redefines nothing of the base; Prometheus' moves metrics, as it says."""
     base, overlay = load("base.yaml"), load(f"{name}.yaml")
     redefined = {
         f"{kind}.{component}"
@@ -82,6 +83,21 @@ def test_promtool_accepts_the_scrape_configuration(programs: Programs) -> None:
     run(programs.promtool, "check", "config", "prometheus/prometheus.yml")
 
 
+def test_docker_compose_is_made_of_these_files() -> None:
+    """docker-compose mounts files that exist, publishes ports on loopback alone and starts the pinned versions."""
+    services = load("docker-compose.yaml")["services"]
+    for name, service in services.items():
+        sources = [volume.split(":")[0] for volume in service.get("volumes", [])]
+        assert all((CONFIG / source).exists() for source in sources if source.startswith(".")), name
+        named = {source for source in sources if not source.startswith(".")}
+        assert named <= set(load("docker-compose.yaml")["volumes"])
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    mounted = {volume.split(":")[1] for volume in services["collector"]["volumes"]}
+    assert {argument.removeprefix("--config=") for argument in services["collector"]["command"]} <= mounted
+    assert services["collector"]["image"].endswith(f":{COLLECTOR_VERSION}")
+    assert services["alertmanager"]["image"].endswith(f":v{ALERTMANAGER_VERSION}")
+
+
 def test_the_collector_has_the_components_of_the_manifest(programs: Programs) -> None:
     """The collector that the tests run is able to do what the builder's manifest lists, tail sampling included."""
     listed = run(programs.otelcol, "components")
@@ -92,7 +108,7 @@ def test_the_collector_has_the_components_of_the_manifest(programs: Programs) ->
 
 
 def test_the_manifest_stands_at_one_version() -> None:
-    """Core and contrib modules of one release only; the providers' number of that release is 1.61.0."""
+    """Core and contrib modules are of one release, in which the configuration providers are numbered 1.61.0."""
     manifest = load("builder.yaml")
     entries = [entry["gomod"] for kind, value in manifest.items() if kind != "dist" for entry in value]
 

@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import pytest
 from backends import Jaeger, eventually
-from mlotel_stack import Settings, Stack
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from mlotel_stack import Settings, Stack
+
 pytestmark = pytest.mark.stack
 
 
 def test_acknowledged_spans_survive_a_killed_collector(own_stack: Callable[[], Stack]) -> None:
-    """With Jaeger down, spans are acknowledged; the collector is killed; when both are back, each span is in Jaeger once."""
+    """Spans acknowledged while Jaeger is down are in Jaeger, once each, though the collector was killed meanwhile."""
     stack = own_stack()
     jaeger = Jaeger(stack.endpoints["jaeger_ui"])
     stack.kill("jaeger")

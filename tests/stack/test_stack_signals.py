@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from backends import Jaeger, Prometheus, eventually
-from mlotel_stack import Stack
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
@@ -29,6 +28,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
+from mlotel_stack import Stack
 
 pytestmark = pytest.mark.stack
 PROTOCOLS = pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

@@ -20,6 +20,7 @@ from mlotel_stack.errors import StackError
 from mlotel_stack.plan import SERVICES, Service, Settings, plan
 
 STATE = "stack.json"
+_MARK = ".mlotel-stack"  # what the folder holds is a stack's, and may be removed with it
 _READY_WITHIN = 60.0  # seconds
 # Seconds from SIGTERM to SIGKILL. Jaeger would wait 10 s for idle connections, and has nothing to save.
 _PATIENCE = {"jaeger": 0.5}
@@ -50,24 +51,24 @@ class Stack:
         self._die_with_parent = die_with_parent
 
     @classmethod
-    def start(cls, run_dir: Path, settings: Settings = Settings(), *, say: Callable[[str], None] = print) -> Stack:
+    def start(cls, run_dir: Path, settings: Settings | None = None, *, say: Callable[[str], None] = print) -> Stack:
         """Start the stack in `run_dir` and return it once every service is ready.
 
         Args:
-            run_dir: its folder, made when absent; no other stack may be running in it.
-            settings: see `Settings`.
+            run_dir: its folder, made when absent; else empty, or left by a stack that runs no more.
+            settings: see `Settings`, whose defaults hold without.
             say: takes each line of progress.
 
         Raises:
-            StackError: a program is lacking, a stack already runs there, or a service did not come up.
+            StackError: a program is lacking, the folder is in use, or a service did not come up.
         """
-        run_dir = run_dir.absolute()
+        run_dir, settings = run_dir.absolute(), settings or Settings()
         if (run_dir / STATE).exists():
             if any(cls.attach(run_dir).alive().values()):
                 raise StackError(f"a stack is running in {run_dir}: stop it first")
             cls.attach(run_dir).stop()
         found = builds.ensure(programs.cache_dir(), say)
-        run_dir.mkdir(parents=True, exist_ok=True)
+        _claim(run_dir)
         for attempts_left in (2, 1, 0):
             endpoints, services = plan(run_dir, found, settings)
             stack = cls(run_dir, endpoints, services, settings.die_with_parent)
@@ -129,7 +130,13 @@ class Stack:
         return self.run_dir / "log" / f"{name}.log"
 
     def begin(self, name: str) -> None:
-        """Start one service that is not running, on the same ports and data as before, and wait until it is ready."""
+        """Start one service that is not running, on the same ports and data as before, and wait until it is ready.
+
+        Raises:
+            StackError: it is running already, or did not come up.
+        """
+        if self.alive()[name]:
+            raise StackError(f"{name} is running already")
         service = self._services[name]
         self.log(name).parent.mkdir(exist_ok=True)
         environ = {**os.environ, **service.environ}
@@ -163,6 +170,7 @@ class Stack:
         if not keep:
             for name in (*SERVICES, "log"):
                 shutil.rmtree(self.run_dir / name, ignore_errors=True)
+            (self.run_dir / _MARK).unlink(missing_ok=True)
 
     def env(self, protocol: str = "http/protobuf") -> dict[str, str]:
         """Return the OTEL_* variables that send a program's telemetry to this stack.
@@ -215,10 +223,18 @@ class Stack:
             time.sleep(0.05)
 
     def _last_words(self, name: str) -> str:
-        lines = self.log(name).read_text(encoding="utf-8", errors="replace").split("\n")
-        spoken = [line.strip() for line in lines if line.strip()]
-        wrong = [line for line in spoken if re.search(r"error|fail|in use", line, re.IGNORECASE)]
-        return (wrong or spoken or ["it said nothing"])[-1][:300]
+        text = self.log(name).read_text(encoding="utf-8", errors="replace")
+        spoken = [line.strip() for line in text.splitlines() if line.strip()]
+        wrong = [at for at, line in enumerate(spoken) if re.search(r"error|fail|in use", line, re.IGNORECASE)]
+        # The collector says what is wrong in the line after the one that says "error".
+        return " ".join(spoken[wrong[-1] : wrong[-1] + 2] if wrong else spoken[-2:])[:500]
+
+
+def _claim(run_dir: Path) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if any(run_dir.iterdir()) and not (run_dir / _MARK).exists():
+        raise StackError(f"{run_dir} holds other files: choose an empty folder for the stack")
+    (run_dir / _MARK).touch()
 
 
 def _answers(url: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mlotel.carriers import artifact_context
@@ -29,16 +28,16 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None) -> ArtifactContext | N
         return None
 
 
-def from_file(path: Path) -> ArtifactContext | None:
+def from_file(path: str) -> ArtifactContext | None:
     """Return the context held by a Parquet, Feather or Arrow IPC file, or None where it has none or cannot be read."""
     import pyarrow as pa  # loaded only when a table comes
 
     try:
-        if path.suffix.lower() == ".parquet":
+        if path.lower().endswith(".parquet"):
             import pyarrow.parquet as pq
 
             return from_metadata(pq.read_schema(path).metadata)
-        with pa.OSFile(str(path)) as source:
+        with pa.OSFile(path) as source:
             return from_metadata(pa.ipc.open_file(source).schema.metadata)
     except (OSError, pa.ArrowException):
         return None

@@ -21,10 +21,13 @@ def path_of(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def read(path: Path) -> ArtifactContext | None:
+def read(path: str) -> ArtifactContext | None:
     """Return the context that stands beside `path`, or None where there is none or it is not one of ours."""
+    beside = path + SUFFIX
+    if not os.path.isfile(beside):
+        return None
     try:
-        with open(path_of(path), "rb") as file:
+        with open(beside, "rb") as file:
             text = file.read(_LIMIT + 1)
         fields = json.loads(text) if len(text) <= _LIMIT else None
     except (OSError, ValueError, RecursionError):

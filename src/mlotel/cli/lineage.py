@@ -11,7 +11,7 @@ import typer
 from mlotel.cli.documents import lineage_document
 from mlotel.cli.options import StoreOption, open_store
 from mlotel.cli.output import make_console, print_json
-from mlotel.cli.tables import caption, new_table, state_text
+from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, duration, short_id, when
 from mlotel.cli.tree import print_tree
 from mlotel.errors import RunNotFoundError
@@ -36,6 +36,7 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
+            metavar="WHAT",
             help="A run id, trace id, digest, path or artifact name; an id or digest may be cut to 4 digits or more. "
             "With run:, trace:, digest:, path: or name: in front it is taken as that alone.",
             show_default=False,
@@ -54,22 +55,22 @@ def command(
 
     Example: mlotel lineage out/predictions.parquet
     """
-    opened = open_store(store)
-    if not opened.exists:
-        raise RunNotFoundError(opened.advice)
-    found = upstream(opened.store, resolve(opened.store, what), depth=depth)
-    if output_format is LineageFormat.JSON:
-        print_json(lineage_document(found))
-        return
-    console = make_console()
-    if output_format is LineageFormat.TABLE:
-        _print_table(console, found)
-    else:
-        print_tree(console, found, whole=depth is None)
-    counts = f" · {amount(len(found.runs), 'run')}, {amount(len(found.artifacts), 'artifact')}"
-    caption(console, opened.path, more=counts)
-    if found.partial:
-        console.print("partial: some producers that are named by a link are not in this store", style="yellow")
+    with open_store(store) as opened:
+        if not opened.exists:
+            raise RunNotFoundError(opened.advice)
+        found = upstream(opened.store, resolve(opened.store, what), depth=depth)
+        if output_format is LineageFormat.JSON:
+            print_json(lineage_document(found))
+            return
+        console = make_console()
+        if output_format is LineageFormat.TABLE:
+            _print_table(console, found)
+        else:
+            print_tree(console, found, whole=depth is None)
+        counts = f" · {amount(len(found.runs), 'run')}, {amount(len(found.artifacts), 'artifact')}"
+        caption(console, opened, more=counts)
+        if found.partial:
+            console.print("partial: some producers that are named by a link are not in this store", style="yellow")
 
 
 def _print_table(console: Console, lineage: Lineage) -> None:
@@ -82,22 +83,16 @@ def _print_table(console: Console, lineage: Lineage) -> None:
             read[edge.target].append(names.get(edge.source, ""))
         else:
             wrote[edge.source].append(names.get(edge.target, ""))
-    table = new_table()
-    table.add_column("RUN", no_wrap=True)
-    table.add_column("COMPONENT", overflow="fold")
-    table.add_column("STATE", no_wrap=True)
-    table.add_column("STARTED", overflow="fold")
-    table.add_column("DURATION", justify="right")
-    table.add_column("READ", overflow="fold")
-    table.add_column("WROTE", overflow="fold")
-    for run in reversed(lineage.runs):
-        table.add_row(
-            short_id(run.run_id),
-            clean(run.component),
-            state_text(console, run.state),
-            when(run.start_ns),
-            duration(run.duration_s),
-            ", ".join(read[run.run_id]),
-            ", ".join(wrote[run.run_id]),
-        )
-    console.print(table)
+    runs = lineage.runs[::-1]
+    print_table(
+        console,
+        [
+            Column("RUN", [short_id(run.run_id) for run in runs]),
+            Column("COMPONENT", [clean(run.component) for run in runs], folds=True),
+            Column("STATE", [state_text(console, run.state) for run in runs], rank=2),
+            Column("STARTED", [when(run.start_ns) for run in runs], rank=3),
+            Column("DURATION", [duration(run.duration_s) for run in runs], rank=4, right=True),
+            Column("READ", [", ".join(read[run.run_id]) for run in runs], rank=1, folds=True),
+            Column("WROTE", [", ".join(wrote[run.run_id]) for run in runs], folds=True),
+        ],
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -43,7 +44,9 @@ class OpenedStore:
 
     store: Store
     path: Path
-    exists: bool = True
+    exists: bool
+    unread: Callable[[], int]
+    """How many lines of the store could not be read."""
 
     @property
     def advice(self) -> str:
@@ -54,27 +57,32 @@ class OpenedStore:
         )
 
 
-def open_store(path: Path | None) -> OpenedStore:
+@contextmanager
+def open_store(path: Path | None) -> Iterator[OpenedStore]:
     """Open the store at `path`, or the one that runs of this folder go to.
 
     Raises:
-        StoreNotFoundError: `path` was given and nothing is there.
+        StoreNotFoundError: `path` was given and nothing is there, or there is none to look for.
     """
     from mlotel.store.files import FileStore
+    from mlotel.store.location import find_store
     from mlotel.store.memory import MemoryStore
 
-    from mlotel.store.location import find_store
-
-    if path is not None:
-        if not path.exists():
-            raise StoreNotFoundError(f"no store at {path}: give the path of a .mlotel folder, or leave --store out")
-        return OpenedStore(FileStore(path), path.absolute())
-    found = find_store()
+    if path is not None and not path.exists():
+        raise StoreNotFoundError(f"no store at {path}: give the path of a .mlotel folder, or leave --store out")
+    found = find_store() if path is None else path.absolute()
     if found is None:
         raise StoreNotFoundError("the embedded store is switched off by MLOTEL_STORE: name a store with --store")
     if not found.exists():
-        return OpenedStore(MemoryStore(), found, exists=False)
-    return OpenedStore(FileStore(found), found)
+        yield OpenedStore(MemoryStore(), found, exists=False, unread=lambda: 0)
+        return
+    with FileStore(found) as store:
+
+        def unread() -> int:
+            status = store.status()
+            return status.skipped + status.torn
+
+        yield OpenedStore(store, found, exists=True, unread=unread)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

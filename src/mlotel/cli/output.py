@@ -12,9 +12,9 @@ import orjson
 from mlotel.cli.text import clean
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-__all__ = ["complain", "make_console", "print_json"]
+__all__ = ["complain", "make_console", "print_json", "print_trimmed"]
 
 _PIPE_WIDTH = 1000
 _RAW_CONTROL = re.compile("[\x7f-\x9f]")
@@ -31,6 +31,20 @@ def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
         width = _PIPE_WIDTH
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def print_trimmed(console: Console, renderable: RenderableType) -> None:
+    """Print a table or a tree without the blanks that fill its lines up."""
+    from rich.segment import Segment, Segments
+
+    trimmed: list[Segment] = []
+    for line in console.render_lines(renderable, pad=False):
+        while line and line[-1].text.isspace():
+            line.pop()
+        if line:
+            line[-1] = line[-1]._replace(text=line[-1].text.rstrip())
+        trimmed += [*line, Segment.line()]
+    console.print(Segments(trimmed), end="")
 
 
 def print_json(document: object) -> None:

@@ -27,19 +27,19 @@ def command(
 
     Example: mlotel runs --component train --limit 5
     """
-    opened = open_store(store)
-    runs = opened.store.runs(component=component, limit=limit)
-    if output_format is OutputFormat.JSON:
-        if not opened.exists:
-            complain(opened.advice)
-        print_json([run_document(run) for run in runs])
-        return
-    console = make_console()
-    if runs:
-        print_runs(console, runs)
-        caption(console, opened.path, more=counted(runs, limit))
-    elif component is not None and opened.store.runs(limit=1):
-        console.print(f"no runs of component {clean(component)!r}", soft_wrap=True)
-        caption(console, opened.path)
-    else:
-        console.print(opened.advice, soft_wrap=True)
+    with open_store(store) as opened:
+        runs = opened.store.runs(component=component, limit=limit)
+        if output_format is OutputFormat.JSON:
+            if not opened.exists:
+                complain(opened.advice)
+            print_json([run_document(run) for run in runs])
+            return
+        console = make_console()
+        if runs:
+            print_runs(console, runs)
+            caption(console, opened, more=counted(runs, limit))
+        elif component is not None and opened.store.runs(limit=1):
+            console.print(f"no runs of component {clean(component)!r}", soft_wrap=True)
+            caption(console, opened)
+        else:
+            console.print(opened.advice, soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 from mlotel.cli.documents import predictions, run_document
 from mlotel.cli.options import FormatOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import make_console, print_json
-from mlotel.cli.tables import caption, extent, new_table, state_text
+from mlotel.cli.tables import Column, caption, extent, print_table, state_text
 from mlotel.cli.text import bytes_, clean, duration, number, short_digest, timestamp
 from mlotel.errors import RunNotFoundError
 from mlotel.lineage import resolve_run
@@ -19,13 +19,16 @@ from mlotel.semconv import attributes as A
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 __all__ = ["command"]
 
+_IDENTITIES = frozenset({"process", "exit code"})  # numbers that are not counts
+
 
 def command(
-    run: Annotated[str, typer.Argument(help="A run id, trace id or span id, or its first 4 digits or more.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run id, trace id or span id, or its first 4 digits or more.")
+    ],
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
 ) -> None:
@@ -33,16 +36,16 @@ def command(
 
     Example: mlotel show 3f9a12c4
     """
-    opened = open_store(store)
-    if not opened.exists:
-        raise RunNotFoundError(opened.advice)
-    found = resolve_run(opened.store, run)
-    if output_format is OutputFormat.JSON:
-        print_json(run_document(found))
-        return
-    console = make_console()
-    _print_run(console, found)
-    caption(console, opened.path)
+    with open_store(store) as opened:
+        if not opened.exists:
+            raise RunNotFoundError(opened.advice)
+        found = resolve_run(opened.store, run)
+        if output_format is OutputFormat.JSON:
+            print_json(run_document(found))
+            return
+        console = make_console()
+        _print_run(console, found)
+        caption(console, opened)
 
 
 def _print_run(console: Console, run: Run) -> None:
@@ -132,37 +135,36 @@ def _section(console: Console, title: str, values: Mapping[str, object]) -> None
     known = {key: value for key, value in values.items() if value not in (None, "", (), [])}
     if not known:
         return
-    table = new_table()
-    table.show_header = False
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for key, value in known.items():
-        if isinstance(value, list | tuple):
-            value = ", ".join(clean(each) for each in value)
-        if key in ("process", "exit code"):
-            value = str(value)
-        table.add_row(f"  {clean(key)}", value if isinstance(value, Text) else number(value))
     console.print(title, style="bold")
-    console.print(table)
+    shown = [value if isinstance(value, Text) else _shown(key, value) for key, value in known.items()]
+    keys = [Text(clean(key), style="dim") for key in known]
+    print_table(console, [Column("", keys), Column("", shown, folds=True)], indent=2)
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(clean(each) for each in value)
+    return str(value) if key in _IDENTITIES else number(value)
 
 
 def _artifacts(console: Console, title: str, artifacts: Sequence[Artifact]) -> None:
     if not artifacts:
         return
-    table = new_table()
-    table.add_column("  NAME", overflow="fold")
-    table.add_column("TYPE", overflow="fold")
-    table.add_column("EXTENT", overflow="fold")
-    table.add_column("DIGEST", overflow="fold")
-    linked = any(each.link for each in artifacts)
-    if linked:
-        table.add_column("FOUND BY", overflow="fold")
-    table.add_column("WHERE", overflow="fold")
-    for each in artifacts:
-        cells: list[str | Text] = [f"  {clean(each.name)}", clean(each.type or ""), " ".join(extent(each))]
-        cells.append(short_digest(each.digest) if each.digest else clean(each.note or "none"))
-        if linked:
-            cells.append("" if each.link is None else clean(each.link.resolved_by or each.link.type))
-        table.add_row(*cells, clean(each.uri or ""))
     console.print(title, style="bold")
-    console.print(table)
+    print_table(
+        console,
+        [
+            Column("NAME", [clean(each.name) for each in artifacts], folds=True),
+            Column("TYPE", [clean(each.type or "") for each in artifacts], rank=4),
+            Column("EXTENT", [" ".join(extent(each)) for each in artifacts], rank=2),
+            Column("DIGEST", [short_digest(each.digest) if each.digest else "none" for each in artifacts]),
+            Column("FOUND BY", [_found_by(each) for each in artifacts], rank=3),
+            Column("WHERE", [clean(each.uri or "") for each in artifacts], rank=1, folds=True),
+            Column("NOTE", [clean(each.note or "") for each in artifacts], folds=True, rank=1),
+        ],
+        indent=2,
+    )
+
+
+def _found_by(artifact: Artifact) -> str:
+    return "" if artifact.link is None else clean(artifact.link.resolved_by or artifact.link.type)

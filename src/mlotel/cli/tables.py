@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlotel.cli.options import OpenedStore
+from mlotel.cli.output import print_trimmed
 from mlotel.cli.text import amount, bytes_, clean, duration, short_digest, short_id, when
 from mlotel.model import Artifact, Run
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-__all__ = ["caption", "counted", "describe_artifact", "describe_run", "extent", "new_table", "print_runs", "state_text"]
+__all__ = [
+    "caption",
+    "counted",
+    "describe_artifact",
+    "describe_run",
+    "extent",
+    "print_runs",
+    "print_table",
+    "state_text",
+]
 
 _STATES = {
     "ok": ("✓", "green"),
@@ -23,14 +33,59 @@ _STATES = {
     "running": ("▶", "cyan"),
     "lost": ("?", "magenta"),
 }
+_GAP = 2
+_FOLDED = 16
 _PLAIN_SYMBOLS = {"✓": "+", "✗": "x", "⊘": "-", "▶": ">"}
 
 
-def new_table() -> Table:
-    """Return an empty table without a frame."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table, cells and all.
+
+    `rank` says how soon it is left out where the terminal is narrow: 0 never, the highest first. Text in a column that
+    `folds` goes on in the next line; a column without any text is not shown, unless it has rank 0.
+    """
+
+    title: str
+    cells: Sequence[str | Text]
+    rank: int = 0
+    folds: bool = False
+    right: bool = False
+
+    @property
+    def width(self) -> int:
+        """The least number of characters that it can do with."""
+        from rich.cells import cell_len
+
+        longest = max((cell_len(str(cell)) for cell in self.cells), default=0)
+        return max(min(longest, _FOLDED) if self.folds else longest, cell_len(self.title))
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything in it."""
+        return any(str(cell).strip() for cell in self.cells)
+
+
+def print_table(console: Console, columns: Sequence[Column], *, indent: int = 0) -> None:
+    """Print columns side by side, as many as fit."""
+    from rich.padding import Padding
     from rich.table import Table
 
-    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = [column for column in columns if column.rank == 0 or column.filled]
+    while sum(column.width + _GAP for column in shown) - _GAP + indent > console.width:
+        rank = max(column.rank for column in shown)
+        if rank == 0:
+            break
+        shown = [column for column in shown if column.rank != rank]
+    titled = any(column.title for column in shown)
+    table = Table(box=None, pad_edge=False, show_header=titled, header_style="bold", padding=(0, _GAP, 0, 0))
+    for column in shown:
+        table.add_column(
+            column.title, justify="right" if column.right else "left", overflow="fold", no_wrap=not column.folds
+        )
+    for row in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*row)
+    print_trimmed(console, Padding.indent(table, indent))
 
 
 def state_text(console: Console, state: str) -> Text:
@@ -47,23 +102,21 @@ def describe_run(console: Console, run: Run) -> Text:
     """Return a run on one line: component, short id, state, start and duration."""
     from rich.text import Text
 
-    line = Text(clean(run.component), style="bold")
-    line.append(f"  {short_id(run.run_id)}  ", style="not bold")
-    line.append_text(state_text(console, run.state).copy())
-    line.append(f"  {when(run.start_ns)}  {duration(run.duration_s)}", style="not bold dim")
-    return line
+    line = Text().append(clean(run.component), style="bold").append(f"  {short_id(run.run_id)}  ")
+    line.append_text(state_text(console, run.state))
+    return line.append(f"  {when(run.start_ns)}  {duration(run.duration_s)}", style="dim")
 
 
 def describe_artifact(artifact: Artifact) -> Text:
     """Return an artifact on one line: name, type, extent and short digest."""
     from rich.text import Text
 
-    line = Text(clean(artifact.name), style="bold blue")
+    line = Text().append(clean(artifact.name), style="bold blue")
     details = [clean(artifact.type)] if artifact.type else []
     details += extent(artifact)
     if artifact.digest:
         details.append(short_digest(artifact.digest))
-    line.append("".join(f"  {each}" for each in details), style="not bold default")
+    line.append("".join(f"  {each}" for each in details))
     return line
 
 
@@ -75,34 +128,30 @@ def extent(artifact: Artifact) -> list[str]:
     return [bytes_(artifact.size)] if artifact.size is not None else []
 
 
-def caption(console: Console, store: Path, *, more: str = "") -> None:
-    """Print the line that says which store answered."""
-    console.print(f"store: {clean(store)}{more}", style="dim", soft_wrap=True)
+def caption(console: Console, opened: OpenedStore, *, more: str = "") -> None:
+    """Print the line that says which store answered, and whether some of it could not be read."""
+    console.print(f"store: {clean(opened.path)}{more}", style="dim", soft_wrap=True)
+    unread = opened.unread()
+    if unread:
+        console.print(f"{amount(unread, 'line')} of the store could not be read and were left out", style="yellow")
 
 
 def print_runs(console: Console, runs: Sequence[Run]) -> None:
-    """Print runs as a table, as they come; the pipeline and version columns are there if a run has one."""
-    pipelines = any(run.pipeline for run in runs)
-    versions = any(run.version for run in runs)
-    table = new_table()
-    table.add_column("RUN", no_wrap=True)
-    table.add_column("COMPONENT", overflow="fold")
-    if versions:
-        table.add_column("VERSION", overflow="fold")
-    if pipelines:
-        table.add_column("PIPELINE", overflow="fold")
-    table.add_column("STATE", no_wrap=True)
-    table.add_column("STARTED", overflow="fold")
-    table.add_column("DURATION", justify="right")
-    table.add_column("IN", justify="right")
-    table.add_column("OUT", justify="right")
-    for run in runs:
-        cells: list[str | Text] = [short_id(run.run_id), clean(run.component)]
-        cells += [clean(run.version or "")] if versions else []
-        cells += [clean(run.pipeline or "")] if pipelines else []
-        cells += [state_text(console, run.state), when(run.start_ns), duration(run.duration_s)]
-        table.add_row(*cells, str(len(run.inputs)), str(len(run.outputs)))
-    console.print(table)
+    """Print runs as a table, in the order they come in."""
+    print_table(
+        console,
+        [
+            Column("RUN", [short_id(run.run_id) for run in runs]),
+            Column("COMPONENT", [clean(run.component) for run in runs], folds=True),
+            Column("VERSION", [clean(run.version or "") for run in runs], rank=5, folds=True),
+            Column("PIPELINE", [clean(run.pipeline or "") for run in runs], rank=4, folds=True),
+            Column("STATE", [state_text(console, run.state) for run in runs]),
+            Column("STARTED", [when(run.start_ns) for run in runs], rank=1),
+            Column("DURATION", [duration(run.duration_s) for run in runs], rank=2, right=True),
+            Column("IN", [str(len(run.inputs)) for run in runs], rank=3, right=True),
+            Column("OUT", [str(len(run.outputs)) for run in runs], rank=3, right=True),
+        ],
+    )
 
 
 def counted(runs: Sequence[Run], limit: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mlotel.cli.output import make_console, print_trimmed
 from mlotel.cli.tables import describe_artifact, describe_run
 from mlotel.cli.text import clean
 from mlotel.lineage import node_id
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["print_tree"]
 
 _INDENT = 4
-_LABEL = 60
+_LABEL = 30
 
 
 def print_tree(console: Console, lineage: Lineage, *, whole: bool = True) -> None:
@@ -29,9 +30,9 @@ def print_tree(console: Console, lineage: Lineage, *, whole: bool = True) -> Non
     depth, so that an artifact without a producer is a source.
     """
     for tree, levels in _Branches(console, lineage, whole).trees():
-        # A chain deeper than the terminal is wide would have no room for words: let the terminal wrap those lines.
         needed = levels * _INDENT + _LABEL
-        console.print(tree, soft_wrap=needed > console.width, width=max(console.width, needed))
+        # A chain deeper than the terminal is wide would have no room for words: let the terminal break those lines.
+        print_trimmed(console if needed <= console.width else make_console(width=needed + _LABEL), tree)
 
 
 class _Branches:
@@ -101,22 +102,22 @@ class _Branches:
 
         if node in self._runs:
             label = describe_run(self._console, self._runs[node])
-            return label.append("  ↑ shown above", style="not bold dim") if again else label
+            return label.append("  ↑ shown above", style="dim") if again else label
         artifact = self._artifacts[node]
         if again:
-            label = Text(clean(artifact.name), style="bold blue")
-            return label.append("  ↑ shown above", style="not bold default dim")
+            label = Text().append(clean(artifact.name), style="bold blue")
+            return label.append("  ↑ shown above", style="dim")
         label = describe_artifact(artifact)
         found_by = self._found_by.get((node, reader or ""))
         writers = self._writers[node]
         if len(writers) == 1 and writers[0] in self._runs:
-            label.append("\nby ", style="not bold default dim")
+            label.append("\nby ", style="dim")
             label.append_text(describe_run(self._console, self._runs[writers[0]]))
             if writers[0] in self._shown:
-                label.append("  ↑ shown above", style="not bold default dim")
+                label.append("  ↑ shown above", style="dim")
             if found_by:
-                label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="not bold default dim")
+                label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="dim")
         elif not writers and self._whole:
             where = f": {clean(artifact.uri)}" if artifact.uri else ""
-            label.append(f"\nno run wrote it{where}", style="not bold default dim")
+            label.append(f"\nno run wrote it{where}", style="dim")
         return label

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from platform import python_version
 from typing import Annotated
 
 import typer
+
+from mlotel._version import __version__
 
 __all__ = ["callback", "command"]
 
 
 def command() -> None:
     """Print mlotel's version and those of what it stands on."""
-    for name, found in (("mlotel", _installed("mlotel")), ("opentelemetry-api", _installed("opentelemetry-api"))):
-        sys.stdout.write(f"{name} {found}\n")
-    sys.stdout.write(f"python {sys.version.split()[0]}\n")
+    found = {"mlotel": __version__, "opentelemetry-api": version("opentelemetry-api"), "python": python_version()}
+    sys.stdout.write("".join(f"{name} {value}\n" for name, value in found.items()))
 
 
 def _print_and_exit(asked: bool) -> None:
@@ -30,10 +32,3 @@ def callback(
     ] = False,
 ) -> None:
     """Component runs, their artifacts and their lineage, read from OpenTelemetry data."""
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlotel.hashing._algorithms import Hasher, NewHasher, framed, new_hasher, written
+from mlotel.hashing._streams import one_nan
 from mlotel.model import Fingerprint
 
 __all__ = ["array_digest", "array_note", "fingerprint_array"]
 
-_BLOCK = 65_536
-_NAN = {"f2": 0x7E00, "f4": 0x7FC00000, "f8": 0x7FF8000000000000}
+_BLOCK = 32_768
 
 
 def array_note(array: NDArray[Any]) -> str | None:
@@ -95,11 +95,8 @@ def _canonical(block: NDArray[Any]) -> NDArray[Any]:
     if dtype.kind == "c":
         block = block.view(f"<f{dtype.itemsize // 2}")
         dtype = block.dtype
-    if dtype.kind == "f" and np.isnan(block.max()):
-        key = dtype.str[1:]
-        bits = block.view(f"<u{dtype.itemsize}").copy()
-        bits[np.isnan(block)] = _NAN[key]
-        return bits
+    if dtype.kind == "f":
+        return one_nan(block.view(f"<u{dtype.itemsize}"))
     return block.view(np.uint8)
 
 

@@ -9,11 +9,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
-from opentelemetry.sdk.trace import TracerProvider
 
 from mlotel import carriers, provenance
 from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger
@@ -22,13 +21,17 @@ from mlotel.carriers import environment
 from mlotel.errors import StoreError
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
-from mlotel.sdk._providers import Collector, RandomIds, make_resource
 from mlotel.sdk._settings import Settings
-from mlotel.sdk._sinks import JournalEvents, JournalProcessor, LoggerEvents, NoEvents, Tee
+from mlotel.sdk._sinks import JournalEvents, LoggerEvents, NoEvents, Tee
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
+from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 from mlotel.store.producers import ProducerLookup
+from mlotel.store.tracer import JournalTracer, RandomIds
+
+if TYPE_CHECKING:
+    from mlotel.sdk._providers import Collector
 
 __all__ = ["configure", "flush", "runtime", "shutdown"]
 
@@ -190,36 +193,41 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     root = settings.store_root
     otlp = settings.otlp
     embedded = root is not None and (settings.store_wanted or (tracers is None and not otlp))
-    resource = make_resource(settings)
     journal = None if root is None else Journal(root)
+    encoder = LineEncoder(settings.resource(), SCOPE_NAME, __version__)
     ids = RandomIds()
 
-    provider = tracers
-    if provider is None:
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
-    if embedded and journal is not None:
-        if hasattr(provider, "add_span_processor"):
-            provider.add_span_processor(JournalProcessor(journal))
-        else:
-            logger.warning("mlotel: the application's tracer provider takes no span processor: the store gets no spans")
     collector = None
-    if otlp and tracers is None:
-        collector = Collector(settings, resource, None if root is None else Journal(root / "spool"))
-        collector.start(provider)
-        loggers = loggers or collector.logger_provider
-        meters = meters or collector.meter_provider
+    tracer: trace.Tracer
+    if tracers is None and not otlp and journal is not None:
+        tracer = JournalTracer(journal, encoder, ids)
+    elif tracers is None and not otlp:
+        return _State(_disabled(), os.getpid(), seen, settings)  # the user switched off the store, and there is no other
+    else:
+        provider = tracers
+        if provider is None:
+            # the SDK is loaded where there is something for it to do
+            from mlotel.sdk._providers import Collector
+
+            collector = Collector(settings, None if root is None else Journal(root / "spool"))
+            provider = collector.tracer_provider
+            loggers = loggers or collector.logger_provider
+            meters = meters or collector.meter_provider
+        if embedded and journal is not None:
+            _write_to(provider, journal)
+        tracer = provider.get_tracer(SCOPE_NAME, __version__)
 
     sinks: list[EventSink] = []
     if loggers is not None:
         sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__)))
     # without a logger the start record goes to the store all the same: a run that is killed must be on record
     if journal is not None and (embedded or (loggers is None and not otlp)):
-        sinks.append(JournalEvents(journal, resource, __version__))
+        sinks.append(JournalEvents(journal, encoder))
     events = sinks[0] if len(sinks) == 1 else Tee(sinks) if sinks else NoEvents()
 
     made = Runtime(
         recording=True,
-        tracer=provider.get_tracer(SCOPE_NAME, __version__),
+        tracer=tracer,
         events=events,
         instruments=Instruments(None if meters is None else meters.get_meter(SCOPE_NAME, __version__)),
         producers=_producers(root if embedded else None),
@@ -233,6 +241,15 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
     )
     return _State(_with_process(made), os.getpid(), seen, settings, collector, journal)
+
+
+def _write_to(provider: Any, journal: Journal) -> None:
+    if not hasattr(provider, "add_span_processor"):
+        logger.warning("mlotel: the application's tracer provider takes no span processor: the store gets no spans")
+        return
+    from mlotel.sdk._processor import JournalProcessor
+
+    provider.add_span_processor(JournalProcessor(journal))
 
 
 def _with_process(made: Runtime) -> Runtime:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
+from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
 
 __all__ = ["Settings", "Signal"]
@@ -67,6 +69,29 @@ class Settings:
     def otlp(self) -> bool:
         """Whether a collector is configured."""
         return any(self.exports(signal) for signal in ("traces", "logs", "metrics"))
+
+    def resource(self) -> dict[str, Any]:
+        """Return the attributes of this process's resource: few values each, since a collector may make labels of them.
+
+        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win over what is found, arguments of `configure` over both.
+        """
+        attributes: dict[str, Any] = {
+            A.SERVICE_NAME: "unknown_service",  # the name that the specification gives to a service without one
+            A.PROCESS_RUNTIME_NAME: platform.python_implementation().lower(),
+            A.PROCESS_RUNTIME_VERSION: platform.python_version(),
+            A.HOST_NAME: platform.node(),
+            A.HOST_ARCH: platform.machine(),
+            A.OS_TYPE: platform.system().lower(),
+        }
+        for pair in self.environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+            key, separator, value = pair.partition("=")
+            if separator and key.strip():
+                attributes[key.strip()] = unquote(value.strip())
+        attributes.update(self.resource_attributes)
+        name = self.service_name or self.environment.get("OTEL_SERVICE_NAME", "").strip()
+        if name:
+            attributes[A.SERVICE_NAME] = name
+        return attributes
 
     def exports(self, signal: Signal) -> bool:
         """Whether `signal` is sent to a collector."""

@@ -1,53 +1,29 @@
-"""Where ended spans and events go: the journal of the embedded store, and OpenTelemetry loggers."""
+"""Where events go: the embedded store, or an OpenTelemetry logger."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanContext
 
 from mlotel._runtime import EventSink
-from mlotel.semconv import SCOPE_NAME
-from mlotel.store.encoding import LineEncoder, SpanLines
+from mlotel.store.encoding import LineEncoder
+from mlotel.store.tracer import Lines
 
-__all__ = ["JournalEvents", "JournalProcessor", "Lines", "LoggerEvents", "NoEvents", "Tee"]
-
-
-class Lines(Protocol):
-    """Where lines of OTLP/JSON go; `mlotel.store.journal.Journal` is one."""
-
-    def append(self, line: bytes) -> bool: ...
-
-
-class JournalProcessor(SpanProcessor):
-    """Writes each span of mlotel's scope to the journal, in the thread that ends it."""
-
-    def __init__(self, journal: Lines) -> None:
-        self._journal = journal
-        self._lines = SpanLines()
-
-    def on_end(self, span: ReadableSpan) -> None:
-        scope = span.instrumentation_scope
-        if scope is not None and scope.name == SCOPE_NAME:
-            self._journal.append(self._lines.span(span))
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
+__all__ = ["JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 
 
 class JournalEvents:
     """Writes events to the journal at once: a start record outlives the process that wrote it."""
 
-    def __init__(self, journal: Lines, resource: Resource, version: str) -> None:
-        self._journal = journal
-        self._encoder = LineEncoder(resource.attributes, SCOPE_NAME, version)
+    def __init__(self, lines: Lines, encoder: LineEncoder) -> None:
+        self._lines = lines
+        self._encoder = encoder
 
     def emit(
         self,
@@ -59,7 +35,7 @@ class JournalEvents:
         severity: int = 9,
         body: str | None = None,
     ) -> None:
-        self._journal.append(
+        self._lines.append(
             self._encoder.event(
                 name,
                 time_ns=time_ns,

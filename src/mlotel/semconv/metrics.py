@@ -16,6 +16,13 @@ __all__ = [
     "MLOTEL_FEATURE_VALUES",
     "MLOTEL_PREDICTION_COUNT",
     "MLOTEL_PREDICTION_DURATION",
+    "MLOTEL_PREDICTION_KURTOSIS",
+    "MLOTEL_PREDICTION_MAX",
+    "MLOTEL_PREDICTION_MEAN",
+    "MLOTEL_PREDICTION_MIN",
+    "MLOTEL_PREDICTION_MISSING",
+    "MLOTEL_PREDICTION_SKEW",
+    "MLOTEL_PREDICTION_STD",
     "MLOTEL_PREDICTION_VALUE",
     "MLOTEL_QUALITY_ESTIMATE",
     "MLOTEL_QUALITY_SCORE",
@@ -31,7 +38,7 @@ __all__ = [
 
 
 class Metric(NamedTuple):
-    """A metric's name, unit (UCUM), description and instrument; `boundaries` are advised bucket boundaries in its unit."""
+    """A metric's name, unit (UCUM), description and instrument; `boundaries` are advised bucket boundaries."""
 
     name: str
     unit: str
@@ -96,6 +103,48 @@ MLOTEL_PREDICTION_VALUE: Final = Metric(
     "1",
     "Values predicted.",
     "histogram",
+)
+MLOTEL_PREDICTION_MEAN: Final = Metric(
+    "mlotel.prediction.mean",
+    "{value}",
+    "Mean of the latest batch of predictions.",
+    "gauge",
+)
+MLOTEL_PREDICTION_STD: Final = Metric(
+    "mlotel.prediction.std",
+    "{value}",
+    "Standard deviation of the latest batch of predictions.",
+    "gauge",
+)
+MLOTEL_PREDICTION_MIN: Final = Metric(
+    "mlotel.prediction.min",
+    "{value}",
+    "Smallest prediction of the latest batch.",
+    "gauge",
+)
+MLOTEL_PREDICTION_MAX: Final = Metric(
+    "mlotel.prediction.max",
+    "{value}",
+    "Largest prediction of the latest batch.",
+    "gauge",
+)
+MLOTEL_PREDICTION_SKEW: Final = Metric(
+    "mlotel.prediction.skew",
+    "1",
+    "Skewness of the latest batch of predictions.",
+    "gauge",
+)
+MLOTEL_PREDICTION_KURTOSIS: Final = Metric(
+    "mlotel.prediction.kurtosis",
+    "1",
+    "Excess kurtosis of the latest batch of predictions.",
+    "gauge",
+)
+MLOTEL_PREDICTION_MISSING: Final = Metric(
+    "mlotel.prediction.missing",
+    "{prediction}",
+    "Predictions of the latest batch that are null or NaN.",
+    "gauge",
 )
 MLOTEL_FEATURE_VALUES: Final = Metric(
     "mlotel.feature.values",

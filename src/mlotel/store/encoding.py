@@ -1,4 +1,4 @@
-"""Spans and log records as OTLP/JSON lines: each line is the body of one OTLP/HTTP request and a line of the file exporter.
+"""Spans and log records as OTLP/JSON lines: each is one OTLP/HTTP request body, as in the file exporter.
 
 The JSON is put together from ready-made bytes: building the nested dictionaries first costs more than encoding them.
 Field names and forms are those of the OTLP specification (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding):
@@ -148,7 +148,8 @@ class LineEncoder:
         observed = time_ns if observed_time_ns is None else observed_time_ns
         parts = [
             self._log_prefix,
-            b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d","severityNumber":%d' % (time_ns, observed, severity_number),
+            b'{"timeUnixNano":"%d","observedTimeUnixNano":"%d"' % (time_ns, observed),
+            b',"severityNumber":%d' % severity_number,
         ]
         if severity_text:
             parts.append(b',"severityText":' + encode_text(severity_text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -51,9 +52,7 @@ class FileStore(IndexedStore):
         StoreError: from any question, where the index stays locked for longer than `timeout_s`.
     """
 
-    def __init__(
-        self, root: Path | str, *, clock: Callable[[], int] = time.time_ns, timeout_s: float = 60.0
-    ) -> None:
+    def __init__(self, root: Path | str, *, clock: Callable[[], int] = time.time_ns, timeout_s: float = 60.0) -> None:
         super().__init__(clock)
         self.root = Path(os.path.abspath(root))
         if not self.root.exists():
@@ -69,6 +68,11 @@ class FileStore(IndexedStore):
         self._offsets: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._files: dict[str, IO[bytes]] = {}
+
+    def refresh(self) -> None:
+        """Take up what has been appended since; every question does so by itself."""
+        with self._lock:
+            self._refresh()
 
     def close(self) -> None:
         """Close the index and every file; the next question opens them again."""
@@ -177,7 +181,9 @@ class FileStore(IndexedStore):
                     ingest = ingest or Ingest(index)
                     number = index.save_segment(name, inode, offset)
                     before = ingest.skipped
-                    offset = self._read_file(name, number, offset, ingest)
+                    # A file that cannot be opened (removed this moment, say) is tried again at the next question.
+                    with contextlib.suppress(OSError):
+                        offset = self._read_file(name, number, offset, ingest)
                     index.save_segment(name, inode, offset, ingest.skipped - before)
                 elif row is None:
                     index.save_segment(name, inode, offset)
@@ -190,11 +196,7 @@ class FileStore(IndexedStore):
 
     def _read_file(self, name: str, number: int, offset: int, ingest: Ingest) -> int:
         """Read the complete lines from `offset` on; return where the first incomplete one begins."""
-        try:
-            file = open(self._folder / name, "rb", buffering=0)
-        except OSError:
-            return offset
-        with file:
+        with open(self._folder / name, "rb", buffering=0) as file:
             file.seek(offset)
             rest = b""
             while data := file.read(_CHUNK):
@@ -217,7 +219,8 @@ class FileStore(IndexedStore):
         if file is None:
             if len(self._files) >= _FILES_OPEN:
                 self._close_files()
-            file = self._files[name] = open(self._folder / name, "rb", buffering=0)
+            # Closed by _close_files: opening costs more than reading one line.
+            file = self._files[name] = (self._folder / name).open("rb", buffering=0)
         file.seek(place.offset)
         line = file.read(place.length)
         if len(line) != place.length:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,19 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["EMPTY", "OUTPUT", "STATES", "Index", "IoRow", "Place", "RunRow", "SegmentRow", "digest_range", "uri_number"]
+__all__ = [
+    "EMPTY",
+    "OUTPUT",
+    "STATES",
+    "Index",
+    "IoRow",
+    "Place",
+    "RunRow",
+    "SegmentRow",
+    "digest_number",
+    "digest_range",
+    "uri_number",
+]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 1
@@ -24,11 +37,12 @@ _APPLICATION = 0x6D6C6F74  # "mlot"
 
 STATES = ("open", "ok", "failed", "cancelled")
 OUTPUT, EMPTY = 1, 2  # flags of an I/O row
+_NUMBER = struct.Struct(">q")
 
 _TABLES = """
 CREATE TABLE segment (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
-    skipped INTEGER NOT NULL, sealed INTEGER NOT NULL
+    skipped INTEGER NOT NULL
 );
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE run (
@@ -68,14 +82,13 @@ class Place(NamedTuple):
 
 
 class SegmentRow(NamedTuple):
-    """How far a file has been read: `offset` is the first byte that was not. `sealed` ones are written no more."""
+    """How far a file has been read: `offset` is the first byte that was not."""
 
     id: int
     name: str
     inode: int
     offset: int
     skipped: int
-    sealed: int
 
 
 class RunRow(NamedTuple):
@@ -214,13 +227,12 @@ class Index:
         """What has been read so far, by file name."""
         return {row[1]: SegmentRow._make(row) for row in self.connection.execute("SELECT * FROM segment")}
 
-    def save_segment(self, name: str, inode: int, offset: int, skipped: int = 0, sealed: bool = False) -> int:
+    def save_segment(self, name: str, inode: int, offset: int, skipped: int = 0) -> int:
         """Note how far a file has been read, add to its skipped lines, and return its number; within a transaction."""
         self.connection.execute(
-            "INSERT INTO segment (name, inode, offset, skipped, sealed) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET inode = excluded.inode, offset = excluded.offset, skipped = skipped + excluded.skipped,"
-            " sealed = excluded.sealed",
-            (name, inode, offset, skipped, sealed),
+            "INSERT INTO segment (name, inode, offset, skipped) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET inode = excluded.inode, offset = excluded.offset, skipped = skipped + excluded.skipped",
+            (name, inode, offset, skipped),
         )
         number: int = self.connection.execute("SELECT id FROM segment WHERE name = ?", (name,)).fetchone()[0]
         return number
@@ -230,7 +242,9 @@ class Index:
         execute = self.connection.execute
         execute("DELETE FROM io WHERE segment = ?", (segment,))
         execute("UPDATE run SET start_segment = NULL WHERE start_segment = ?", (segment,))
-        execute('UPDATE run SET end_segment = NULL, "end" = NULL, state = 0, by_span = 0 WHERE end_segment = ?', (segment,))
+        execute(
+            'UPDATE run SET end_segment = NULL, "end" = NULL, state = 0, by_span = 0 WHERE end_segment = ?', (segment,)
+        )
         # What stays without a line is a stub, as the I/O spans of a run that is not known otherwise have it.
         execute(
             "UPDATE run SET component = NULL, start = NULL WHERE start_segment IS NULL AND end_segment IS NULL"
@@ -247,19 +261,21 @@ def _touch(path: Path) -> None:
         raise sqlite3.OperationalError(f"unable to open database file {path}: {error}") from error
 
 
-def digest_range(digest: str) -> tuple[int, int]:
-    """First and last number that a digest of this beginning may have in the index; equal for a whole one.
-
-    The algorithm may be left out; what is not hex has one number, made of all its text.
-    """
-    digits = digest.rpartition(":")[2][:16].lower()
+def digest_number(digest: str) -> int:
+    """The number of a digest in the index: its first 16 hex digits; of what is not hex, a hash of all its text."""
+    digits = digest.rpartition(":")[2][:16]
     try:
-        if not digits or not digits.isascii() or not digits.isalnum():
-            raise ValueError
-        first, last = int(digits.ljust(16, "0"), 16), int(digits.ljust(16, "f"), 16)
-    except ValueError:
-        first = last = int.from_bytes(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest(), "big")
-    return (first - (1 << 64), last - (1 << 64)) if first >> 63 else (first, last)
+        number: int = _NUMBER.unpack(bytes.fromhex(digits.ljust(16, "0")))[0]
+    except (ValueError, struct.error):
+        number = _NUMBER.unpack(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest())[0]
+    return number
+
+
+def digest_range(digest: str) -> tuple[int, int]:
+    """First and last number that a digest of this beginning may have; its algorithm may be left out."""
+    first = digest_number(digest)
+    digits = digest.rpartition(":")[2][:16]
+    return first, first | ((1 << 4 * (16 - len(digits))) - 1)
 
 
 def uri_number(uri: str) -> int:

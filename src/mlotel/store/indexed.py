@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -14,7 +15,18 @@ from mlotel.model import Artifact, Link, Run
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
-from mlotel.store.index import EMPTY, OUTPUT, STATES, Index, IoRow, Place, RunRow, digest_range, uri_number
+from mlotel.store.index import (
+    EMPTY,
+    OUTPUT,
+    STATES,
+    Index,
+    IoRow,
+    Place,
+    RunRow,
+    digest_number,
+    digest_range,
+    uri_number,
+)
 from mlotel.store.liveness import state_of_open_run
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser, span_number
 from mlotel.store.values import artifact_of, entry_of, run_of
@@ -49,6 +61,15 @@ class IndexedStore(ABC):
         self._clock = clock
         self._parser = LineParser()
         self._parsed: dict[Place, Sequence[Item]] = {}
+
+    def __del__(self) -> None:
+        # An index that is dropped without being closed would warn of it.
+        with contextlib.suppress(Exception):
+            self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close whatever is open; the next question opens it again."""
 
     @abstractmethod
     def _refresh(self) -> Index:
@@ -145,7 +166,7 @@ class IndexedStore(ABC):
             refresh: look for new lines first.
         """
         where = "digest = ? AND entry = 0 AND (flags & ?) = ?"
-        parameters: list[Any] = [digest_range(digest)[0], OUTPUT | EMPTY, OUTPUT]
+        parameters: list[Any] = [digest_number(digest), OUTPUT | EMPTY, OUTPUT]
         if before_ns is not None:
             where += " AND time < ?"
             parameters.append(before_ns)
@@ -214,7 +235,10 @@ class IndexedStore(ABC):
             start = self._item(place, span=row.span, event=events.MLOTEL_RUN_START)
         if row.end_segment is not None:
             place = Place(row.end_segment, row.end_offset or 0, row.end_length or 0)
-            end = self._item(place, span=row.span) if row.by_span else self._item(place, event=events.MLOTEL_RUN_END, run=_ids(row)[0])
+            if row.by_span:
+                end = self._item(place, span=row.span)
+            else:
+                end = self._item(place, event=events.MLOTEL_RUN_END, run=_ids(row)[0])
         if start is None and end is None:
             return None
         state = STATES[row.state]

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
-from mlotel.store.index import EMPTY, OUTPUT, STATES, Index, Place, RunRow, digest_range, uri_number
+from mlotel.store.index import EMPTY, OUTPUT, STATES, Index, Place, RunRow, digest_number, uri_number
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser, span_number, trace_numbers
 from mlotel.store.values import entries_of, span_state
 
@@ -167,8 +167,6 @@ class Ingest:
 
     def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: Place) -> None:
         number = span_number(span["spanId"])
-        trace = trace_numbers(span["traceId"])
-        parent = span.get("parentSpanId")
         time = int(span["startTimeUnixNano"])
         name = raw.get(A.MLOTEL_ARTIFACT_NAME)
         digest = raw.get(A.MLOTEL_ARTIFACT_DIGEST)
@@ -186,7 +184,8 @@ class Ingest:
                 break
         run = self._run(run_id)
         if run.trace_hi is None:
-            run.trace_hi, run.trace_lo = trace
+            run.trace_hi, run.trace_lo = trace_numbers(span["traceId"])
+            parent = span.get("parentSpanId")
             run.span = span_number(parent) if parent else None
             run.changed = True
         self._io.append(
@@ -197,7 +196,7 @@ class Ingest:
                 flags,
                 None if name is None else self._name(name["stringValue"]),
                 None if uri is None else uri_number(uri["stringValue"]),
-                None if digest is None else digest_range(digest["stringValue"])[0],
+                None if digest is None else digest_number(digest["stringValue"]),
                 time,
                 link,
                 *place,
@@ -252,7 +251,7 @@ class Ingest:
                     flags | (EMPTY if entry.get("size") == 0 else 0),
                     None if name is None else self._name(str(name)),
                     None if uri is None else uri_number(str(uri)),
-                    None if digest is None else digest_range(str(digest))[0],
+                    None if digest is None else digest_number(str(digest)),
                     time,
                     None,
                     *place,

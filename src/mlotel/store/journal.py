@@ -1,4 +1,4 @@
-"""Appending lines to the embedded store: each process to segments of its own, so that writers never wait for each other.
+"""Appending lines to the embedded store: each process to segments of its own, so that no writer waits for another.
 
 A line is one `write(2)` on a file opened with O_APPEND: when `append` has returned, the line survives the death of the
 process (not of the machine: nothing is synced). No lock is held while writing, since a forked child would inherit it
@@ -54,8 +54,10 @@ def make_private(folder: Path) -> None:
 
 
 class _Segment:
-    """An open segment file. It is closed when the last thread that writes to it has let go of it, never before:
-    a number that is closed under a writer may already be another file's."""
+    """An open segment file, closed when the last thread that writes to it has let go of it and never before.
+
+    A number that is closed under a writer may already be another file's.
+    """
 
     __slots__ = ("_close", "checked", "day", "fd", "torn")
 
@@ -75,9 +77,9 @@ class _Segment:
 class Journal:
     """Appends lines to the store at `root`; never raises while a pipeline runs.
 
-    What cannot be written (full disk, read-only or unreachable folder) is counted in `dropped` and told once; every later
-    line tries again, opening files at most once every `retry_s`. A removed store is made anew. A new segment begins after
-    `segment_bytes`, on a new day (UTC), and in a forked child.
+    What cannot be written (full disk, read-only or unreachable folder) is counted in `dropped` and told once; every
+    later line tries again, opening files at most once every `retry_s`. A removed store is made anew. A new segment
+    begins after `segment_bytes`, on a new day (UTC), and in a forked child.
 
     Args:
         root: folder of the store; nothing is made before the first line.
@@ -197,7 +199,7 @@ class Journal:
             logger.warning("mlotel: cannot write to the store %s, runs are not recorded: %s", self.root, error)
 
     def _after_fork(self) -> None:
-        """In the child: forget the parent's segment (closing the child's copy of it) and any lock another thread held."""
+        """In the child: let go of the parent's segment, and of a lock that another thread held."""
         self._opening = threading.RLock()
         self._segment = None
 

@@ -33,15 +33,20 @@ class MemoryStore(IndexedStore):
         self._lines.append(line)
         return True
 
+    def close(self) -> None:
+        """Close the index; the lines stay, and the next question reads them again."""
+        with self._lock:
+            self._read = 0
+            self._parsed.clear()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+
     def clear(self) -> None:
         """Forget every line."""
         with self._lock:
             self._lines.clear()
-            self._parsed.clear()
-            self._read = 0
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
+            self.close()
 
     @property
     def lines(self) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ several resources.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ BAD_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, Recurs
 
 _TAIL = b"]}]}]}"
 _KNOWN_LIMIT = 256
+_NUMBER, _TWO_NUMBERS = struct.Struct(">q"), struct.Struct(">qq")
 
 
 class Item(NamedTuple):
@@ -90,14 +92,17 @@ def _items(document: Any) -> Iterator[Item]:
 
 def trace_numbers(trace_id: str) -> tuple[int, int]:
     """The two halves of a trace or run id of 32 hex digits, as signed 64-bit integers; ValueError if it is none."""
-    if len(trace_id) != 32:
-        raise ValueError(f"not 32 hex digits: {trace_id!r}")
-    return span_number(trace_id[:16]), span_number(trace_id[16:])
+    try:
+        high, low = _TWO_NUMBERS.unpack(bytes.fromhex(trace_id))
+    except (struct.error, TypeError) as error:
+        raise ValueError(f"not 32 hex digits: {trace_id!r}") from error
+    return high, low
 
 
 def span_number(span_id: str) -> int:
     """A span id of 16 hex digits as a signed 64-bit integer; ValueError if it is none."""
-    if len(span_id) != 16:
-        raise ValueError(f"not 16 hex digits: {span_id!r}")
-    number = int(span_id, 16)
-    return number - (1 << 64) if number >> 63 else number
+    try:
+        number: int = _NUMBER.unpack(bytes.fromhex(span_id))[0]
+    except (struct.error, TypeError) as error:
+        raise ValueError(f"not 16 hex digits: {span_id!r}") from error
+    return number

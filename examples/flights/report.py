@@ -1,0 +1,85 @@
+"""What the flights demo shows at its end, all of it read back from what the runs recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+DECEMBER = "predictions/2013-12.parquet"
+
+
+def report(console: Console, work: Path, environment: dict[str, str], jaeger: str | None) -> None:
+    """Print the runs, December's lineage, each month's statistics, links to Jaeger (if any) and what to type next."""
+    title(console, "The runs", "mlotel runs")
+    mlotel("runs", work=work, environment=environment)
+    title(console, "What December's predictions were made from", f"mlotel lineage {DECEMBER}")
+    mlotel("lineage", DECEMBER, work=work, environment=environment)
+
+    runs = json.loads(mlotel("runs", "--limit", "100", "--format", "json", work=work, environment=environment, show=False))
+    title(console, "Predicted arrival delays by month", "mlotel runs --format json")
+    console.print(statistics(runs))
+    if jaeger is not None:
+        title(console, "The same runs in Jaeger")
+        for run in reversed(runs):
+            console.print(f"{run['component']:<10} {run['tags'].get('month', ''):<8} {jaeger}/trace/{run['trace_id']}")
+    title(console, "What to type next")
+    for line in next_commands(work, runs):
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+
+
+def statistics(runs: list[dict[str, Any]]) -> Table:
+    """Each month's predictions in minutes: what they look like, and how far they were off."""
+    table = Table(caption="* the model was trained on this month · error: mean absolute error in minutes · "
+                  "naive: the error of “it arrives as late as it left”", caption_justify="left")  # fmt: skip
+    for column in ("month", "count", "missing", "mean", "std", "skewness", "kurtosis", "error", "naive"):
+        table.add_column(column, justify="left" if column == "month" else "right")
+    (train,) = (run for run in runs if run["component"] == "train")
+    (evaluate,) = (run for run in runs if run["component"] == "evaluate")
+    trained_on = {each["digest"] for each in train["inputs"] if each["type"] == "features"}
+    for run in sorted((run for run in runs if run["component"] == "predict"), key=lambda run: run["tags"]["month"]):
+        month, found = run["tags"]["month"], run["predictions"]
+        seen = trained_on & {each["digest"] for each in run["inputs"]}
+        shape = [f"{found[key]:.2f}" for key in ("mean", "std", "skew", "kurtosis")]
+        errors = [f"{evaluate['metrics'][f'{name}.{month}']:.2f}" for name in ("error", "naive")]
+        table.add_row(month + (" *" if seen else ""), f"{found['count']:,}", str(found["missing"]), *shape, *errors)
+    return table
+
+
+def next_commands(work: Path, runs: list[dict[str, Any]]) -> list[str]:
+    """Command lines that work when they are typed in this shell, one after the other."""
+    beside = Path(sys.executable).with_name("mlotel")
+    on_path = shutil.which("mlotel")
+    program = "mlotel" if on_path and Path(on_path).resolve() == beside.resolve() else shlex.quote(str(beside))
+    (train,) = (run for run in runs if run["component"] == "train")
+    model = next(each["digest"] for each in train["outputs"])
+    return [
+        f"cd {shlex.quote(os.path.relpath(work))}",
+        f"{program} history predict",
+        f"{program} show {train['run_id'][:8]}",
+        f"{program} lineage {model.partition(':')[2][:12]}",
+        f"{program} lineage --format json scores.parquet",
+    ]
+
+
+def mlotel(*arguments: str, work: Path, environment: dict[str, str], show: bool = True) -> str:
+    """Run the command line in the work folder, and return what it printed if that is not for show."""
+    command = [sys.executable, "-c", "from mlotel.cli import main; main()", *arguments]
+    done = subprocess.run(command, cwd=work, env=environment, stdout=None if show else subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"mlotel {' '.join(arguments)} failed")
+    return done.stdout or ""
+
+
+def title(console: Console, text: str, command: str = "") -> None:
+    """Print a headline, with the command that shows the same."""
+    console.print(f"\n[bold]{text}[/bold]" + (f"  [dim]{command}[/dim]" if command else ""))
+    console.file.flush()  # the commands that come next write to the same place
