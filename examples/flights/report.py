@@ -14,17 +14,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-DECEMBER = "predictions/2013-12.parquet"
 
 
 def report(console: Console, work: Path, environment: dict[str, str], jaeger: str | None) -> None:
     """Print the runs, December's lineage, each month's statistics, links to Jaeger (if any) and what to type next."""
+    december = os.path.relpath(work / "predictions" / "2013-12.parquet")
     title(console, "The runs", "mlotel runs")
-    mlotel("runs", work=work, environment=environment)
-    title(console, "What December's predictions were made from", f"mlotel lineage {DECEMBER}")
-    mlotel("lineage", DECEMBER, work=work, environment=environment)
+    mlotel("runs", environment=environment)
+    title(console, "What December's predictions were made from", f"mlotel lineage {december}")
+    mlotel("lineage", december, environment=environment)
 
-    runs = json.loads(mlotel("runs", "--limit", "100", "--format", "json", work=work, environment=environment, show=False))
+    runs = json.loads(mlotel("runs", "--limit", "100", "--format", "json", environment=environment, show=False))
     title(console, "Predicted arrival delays by month", "mlotel runs --format json")
     console.print(statistics(runs))
     if jaeger is not None:
@@ -57,23 +57,22 @@ def statistics(runs: list[dict[str, Any]]) -> Table:
 def next_commands(work: Path, runs: list[dict[str, Any]]) -> list[str]:
     """Command lines that work when they are typed in this shell, one after the other."""
     beside = Path(sys.executable).with_name("mlotel")
-    on_path = shutil.which("mlotel")
-    program = "mlotel" if on_path and Path(on_path).resolve() == beside.resolve() else shlex.quote(str(beside))
+    program = "mlotel" if shutil.which("mlotel") == str(beside) else shlex.quote(os.path.relpath(beside))
     (train,) = (run for run in runs if run["component"] == "train")
     model = next(each["digest"] for each in train["outputs"])
     return [
-        f"cd {shlex.quote(os.path.relpath(work))}",
+        f"export MLOTEL_STORE={shlex.quote(os.path.relpath(work / '.mlotel'))}",
         f"{program} history predict",
         f"{program} show {train['run_id'][:8]}",
         f"{program} lineage {model.partition(':')[2][:12]}",
-        f"{program} lineage --format json scores.parquet",
+        f"{program} lineage --format json {shlex.quote(os.path.relpath(work / 'scores.parquet'))}",
     ]
 
 
-def mlotel(*arguments: str, work: Path, environment: dict[str, str], show: bool = True) -> str:
-    """Run the command line in the work folder, and return what it printed if that is not for show."""
+def mlotel(*arguments: str, environment: dict[str, str], show: bool = True) -> str:
+    """Run the command line, and return what it printed if that is not for show."""
     command = [sys.executable, "-c", "from mlotel.cli import main; main()", *arguments]
-    done = subprocess.run(command, cwd=work, env=environment, stdout=None if show else subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, stdout=None if show else subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"mlotel {' '.join(arguments)} failed")
     return done.stdout or ""

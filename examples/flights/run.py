@@ -95,6 +95,8 @@ def fresh_folder(folder: Path) -> Path:
 def demo_environment(work: Path) -> dict[str, str]:
     """This process's environment, with a store in the work folder and without the context of any other trace."""
     environment = {key: value for key, value in os.environ.items() if key not in ("TRACEPARENT", "TRACESTATE")}
+    # a model this small is fitted no faster by more threads, and on a busy machine far slower: OpenMP's threads spin
+    environment.setdefault("OMP_NUM_THREADS", "1")
     return environment | {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -57,7 +58,7 @@ def check_name(name: object, what: str) -> str:
         raise InvalidNameError(f"{what} must be text, not {type(name).__name__}: give a name such as 'train'")
     if not 1 <= len(name) <= 255:
         raise InvalidNameError(f"{what} must have 1 to 255 characters, this one has {len(name)}")
-    if not name.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name):
+    if not (name.isascii() and name.isprintable()) and any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name):
         raise InvalidNameError(f"{what} {name!r} holds a control character or half a surrogate pair: remove it")
     return name
 
@@ -313,9 +314,9 @@ class ActiveRun:
         start_ns: int,
     ) -> tuple[trace.Span | None, ArtifactContext | None]:
         """Return the artifact's I/O span, still open, and for an output the context that a carrier may take along."""
-        is_path = isinstance(obj, os.PathLike)
+        path = os.path.abspath(obj) if isinstance(obj, os.PathLike) else None
         if name is None:
-            name = (os.path.basename(os.path.abspath(obj)) or "root") if is_path else direction  # type: ignore[arg-type] # is_path
+            name = direction if path is None else os.path.basename(path) or "root"
         check_name(name, "an artifact's name")
         if found.rows is not None:
             self._runtime.instruments.artifact(
@@ -337,12 +338,16 @@ class ActiveRun:
         }
         if uri is not None:
             attributes[A.MLOTEL_ARTIFACT_URI] = uris.clean(os.fspath(uri))
-        elif is_path:
-            attributes[A.MLOTEL_ARTIFACT_URI] = uris.of_path(obj)  # type: ignore[arg-type] # is_path
-        _describe(attributes, found, type)
+        elif path is not None:
+            attributes[A.MLOTEL_ARTIFACT_URI] = uris.of_absolute(path)
+        if type is not None:
+            attributes[A.MLOTEL_ARTIFACT_TYPE] = str(type)[:255]
+        for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
+            if value is not None:
+                attributes.setdefault(key, value)
         links: list[Link] = []
         if direction == "input":
-            producer = self._producer(obj, found, context, attributes)
+            producer = self._producer(obj, path, found, context, attributes)
             if producer is not None:
                 links.append(producer)
         else:
@@ -358,7 +363,7 @@ class ActiveRun:
         )
         span_context = span.get_span_context()
         if direction == "input":
-            self._inputs.append((name, _reference(obj), span_context))
+            self._inputs.append((name, path or _reference(obj), span_context))
             return span, None
         written = ArtifactContext(carriers.format_traceparent(span_context), found.digest)
         self._written[name] = written
@@ -412,12 +417,17 @@ class ActiveRun:
             guard(f"write_table of component {self.name!r}", error)
 
     def _producer(
-        self, obj: object, found: Fingerprint, context: ArtifactContext | None, attributes: dict[str, Any]
+        self,
+        obj: object,
+        path: str | None,
+        found: Fingerprint,
+        context: ArtifactContext | None,
+        attributes: dict[str, Any],
     ) -> Link | None:
         """Return the link to the span that wrote an input, in order of how much the ways can be trusted."""
         producer: SpanContext | None = None
         way = ""
-        for candidate, name in self._carried(obj, found, context):
+        for candidate, name in self._carried(obj, path, found, context):
             # who hands over headers vouches for them; what stands in or beside a file may be older than its content
             if candidate.digest != found.digest and not (name == "header" and candidate.digest is None):
                 attributes.setdefault(A.MLOTEL_ARTIFACT_NOTE, f"{name} context is of other content: not believed")
@@ -439,12 +449,11 @@ class ActiveRun:
         return Link(producer, link)
 
     def _carried(
-        self, obj: object, found: Fingerprint, context: ArtifactContext | None
+        self, obj: object, path: str | None, found: Fingerprint, context: ArtifactContext | None
     ) -> Iterator[tuple[ArtifactContext, str]]:
         if context is not None:
             yield context, "header"
-        if isinstance(obj, os.PathLike):
-            path = os.fspath(obj)
+        if path is not None:
             embedded = arrow.from_file(path) if found.scope == "logical" else None
             if embedded is not None:
                 yield embedded, "embedded"
@@ -726,31 +735,26 @@ class _Wrapped:
         return _Wrapped, (self._function, None, self._traceparent)
 
 
-def _describe(attributes: dict[str, Any], found: Fingerprint, type: str | None) -> None:
-    kind = type or found.type
-    for key, value in (
-        (A.MLOTEL_ARTIFACT_TYPE, None if kind is None else str(kind)[:255]),
-        (A.MLOTEL_ARTIFACT_DIGEST, found.digest),
-        (A.MLOTEL_ARTIFACT_DIGEST_SCOPE, found.scope),
-        (A.MLOTEL_ARTIFACT_SIZE, found.size),
-        (A.MLOTEL_ARTIFACT_ROWS, found.rows),
-        (A.MLOTEL_ARTIFACT_COLUMNS, found.columns),
-        (A.MLOTEL_ARTIFACT_SCHEMA_DIGEST, found.schema_digest),
-        (A.MLOTEL_ARTIFACT_MISSING, found.missing),
-        (A.MLOTEL_ARTIFACT_NOTE, found.note),
-    ):
-        if value is not None:
-            attributes[key] = value
+_describe = attrgetter("type", "digest", "scope", "size", "rows", "columns", "schema_digest", "missing", "note")
+_DESCRIPTION = (
+    A.MLOTEL_ARTIFACT_TYPE,
+    A.MLOTEL_ARTIFACT_DIGEST,
+    A.MLOTEL_ARTIFACT_DIGEST_SCOPE,
+    A.MLOTEL_ARTIFACT_SIZE,
+    A.MLOTEL_ARTIFACT_ROWS,
+    A.MLOTEL_ARTIFACT_COLUMNS,
+    A.MLOTEL_ARTIFACT_SCHEMA_DIGEST,
+    A.MLOTEL_ARTIFACT_MISSING,
+    A.MLOTEL_ARTIFACT_NOTE,
+)
 
 
 def _write_sidecar(path: Path, context: ArtifactContext) -> None:
     sidecar.write(path, context)
 
 
-def _reference(obj: object) -> weakref.ref[Any] | str | None:
-    """Return what an input is known again by without keeping it alive: a path as text, else a weak reference."""
-    if isinstance(obj, os.PathLike):
-        return os.path.abspath(obj)
+def _reference(obj: object) -> weakref.ref[Any] | None:
+    """Return what an input is known again by without keeping it alive, or None for what takes no weak reference."""
     try:
         return weakref.ref(obj)
     except TypeError:

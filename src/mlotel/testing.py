@@ -112,7 +112,7 @@ def capture() -> Iterator[CapturedRuns]:
     from mlotel.semconv import SCOPE_NAME
     from mlotel.store.encoding import LineEncoder
     from mlotel.store.producers import ProducerLookup
-    from mlotel.store.tracer import JournalTracer
+    from mlotel.sdk._tracer import JournalTracer
 
     captured = CapturedRuns()
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-__all__ = ["clean", "of_path"]
+__all__ = ["clean", "of_absolute", "of_path"]
 
 _LIMIT = 2048
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters at least: C:\ is a drive
@@ -19,11 +19,12 @@ _KEPT = frozenset({"generation", "snapshot", "snapshotid", "version", "versionid
 
 def of_path(path: os.PathLike[str] | str) -> str:
     """Return the absolute ``file:`` URI of a local path, which need not exist."""
-    return _of_absolute(os.path.abspath(path))
+    return of_absolute(os.path.abspath(path))
 
 
 @lru_cache(maxsize=1024)  # a component's runs name the same few files again and again
-def _of_absolute(path: str) -> str:
+def of_absolute(path: str) -> str:
+    """Return the ``file:`` URI of an absolute local path."""
     return Path(path).as_uri()
 
 

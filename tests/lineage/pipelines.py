@@ -176,11 +176,23 @@ def otlp_lines(runs: Iterable[Run]) -> str:
 
 
 def _request(run: Run) -> dict[str, Any]:
+    resource, scope = {"attributes": _attributes({"service.name": run.service})}, {"name": "mlotel"}
     spans = [_io_span(run, each) for each in (*run.inputs, *run.outputs)]
     if run.end_ns is not None:
         spans.append(_run_span(run))
-    resource = {"attributes": _attributes({"service.name": run.service})}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "mlotel"}, "spans": spans}]}]}
+        return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
+    # Not ended: what the store knows of the run itself is its start record
+    start = {
+        "timeUnixNano": str(run.start_ns),
+        "eventName": "mlotel.run.start",
+        "traceId": run.trace_id,
+        "spanId": run.span_id,
+        "attributes": _attributes({"mlotel.component.name": run.component, "mlotel.run.id": run.run_id}),
+    }
+    return {
+        "resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}],
+        "resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [start]}]}],
+    }
 
 
 def _run_span(run: Run) -> dict[str, Any]:

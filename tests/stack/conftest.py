@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,12 +33,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Itera
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path, programs: Programs) -> Iterator[Callable[[Settings], Stack]]:
-    """Start a stack for one test that stops, kills or configures it."""
+def own_stack(tmp_path: Path, programs: Programs) -> Iterator[Callable[..., Stack]]:
+    """Start a stack for one test that stops, kills or configures it: `own_stack(rules=(path,))`, see `Settings`."""
     started: list[Stack] = []
 
-    def start(settings: Settings = FAST) -> Stack:
-        started.append(Stack.start(tmp_path / f"stack-{len(started)}", settings))
+    def start(**changes: Any) -> Stack:
+        started.append(Stack.start(tmp_path / f"stack-{len(started)}", replace(FAST, **changes)))
         return started[-1]
 
     yield start

@@ -83,6 +83,17 @@ def test_promtool_accepts_the_scrape_configuration(programs: Programs) -> None:
     run(programs.promtool, "check", "config", "prometheus/prometheus.yml")
 
 
+def test_every_setting_is_documented_and_no_other() -> None:
+    """docs/collector.md names exactly the environment variables that the configuration reads."""
+    files = [*CONFIG.glob("*.yaml"), *CONFIG.glob("*/*.yaml")]
+    read = {name for path in files for name in re.findall(r"\$\{env:(MLOTEL_\w+):-", path.read_text(encoding="utf-8"))}
+    documented = re.findall(r"`(MLOTEL_\w+)`", (CONFIG.parent / "docs/collector.md").read_text(encoding="utf-8"))
+
+    assert read == set(documented)
+    composed = load("docker-compose.yaml")["services"].values()
+    assert {name for service in composed for name in service.get("environment", {})} <= read
+
+
 def test_docker_compose_is_made_of_these_files() -> None:
     """docker-compose mounts files that exist, publishes ports on loopback alone and starts the pinned versions."""
     services = load("docker-compose.yaml")["services"]

@@ -12,12 +12,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from mlotel_stack import Settings, Stack
+from mlotel_stack import Stack
 
 pytestmark = pytest.mark.stack
 
 
-def test_acknowledged_spans_survive_a_killed_collector(own_stack: Callable[[], Stack]) -> None:
+def test_acknowledged_spans_survive_a_killed_collector(own_stack: Callable[..., Stack]) -> None:
     """Spans acknowledged while Jaeger is down are in Jaeger, once each, though the collector was killed meanwhile."""
     stack = own_stack()
     jaeger = Jaeger(stack.endpoints["jaeger_ui"])
@@ -44,7 +44,7 @@ def test_acknowledged_spans_survive_a_killed_collector(own_stack: Callable[[], S
     assert sorted(received()) == sorted(sent)
 
 
-def test_a_restarted_stack_has_the_same_addresses(own_stack: Callable[[], Stack]) -> None:
+def test_a_restarted_stack_has_the_same_addresses(own_stack: Callable[..., Stack]) -> None:
     """A service that was restarted answers where it did before, under another pid."""
     stack = own_stack()
     before = dict(stack.endpoints), stack.pids()
@@ -55,9 +55,9 @@ def test_a_restarted_stack_has_the_same_addresses(own_stack: Callable[[], Stack]
     assert changed == {"prometheus"}
 
 
-def test_a_stopped_stack_leaves_nothing(own_stack: Callable[[Settings], Stack]) -> None:
+def test_a_stopped_stack_leaves_nothing(own_stack: Callable[..., Stack]) -> None:
     """After stop no service answers, none of its processes is there and its folder is empty."""
-    stack = own_stack(Settings())
+    stack = own_stack()
     stack.stop()
 
     assert stack.pids() == {}

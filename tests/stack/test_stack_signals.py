@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from backends import Jaeger, Prometheus, eventually
+from backends import Jaeger, Prometheus, eventually, get
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogs
@@ -65,7 +67,12 @@ def run_span(
     """Emit a run span with the I/O spans asked for; return its context and that of the write span."""
     written = None
     with tracer.start_as_current_span(
-        component, attributes={A.MLOTEL_COMPONENT_NAME: component, A.MLOTEL_RUN_ID: uuid.uuid4().hex}
+        component,
+        attributes={
+            A.MLOTEL_COMPONENT_NAME: component,
+            A.MLOTEL_RUN_ID: uuid.uuid4().hex,
+            A.CICD_PIPELINE_NAME: "delays",
+        },
     ) as span:
         if read is not None:
             digest = str((read.attributes or {})[A.MLOTEL_ARTIFACT_DIGEST])
@@ -147,6 +154,7 @@ def test_span_metrics_count_runs_by_component_and_outcome(stack: Stack, promethe
     labels = next(labels for labels, _ in counts if labels["mlotel_run_state"] == "ok")
     assert labels == {
         "__name__": "mlotel_span_calls_total",
+        "cicd_pipeline_name": "delays",
         "job": service,
         "mlotel_component_name": component,
         "mlotel_run_state": "ok",
@@ -222,3 +230,46 @@ def test_logs_are_written_to_a_private_file(stack: Stack, protocol: str) -> None
 
     assert [entry["eventName"] for entry in record if run_id in json.dumps(entry)] == [events.MLOTEL_RUN_START]
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_logs_are_rotated(own_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """A full log file is set aside under another name, and the records go on in a new one; none is lost."""
+    small = tmp_path / "small.yaml"
+    # What is written at once must fit into one file: four records a batch.
+    small.write_text(
+        "exporters: {file/logs: {rotation: {max_megabytes: 1}}}\n"
+        "processors: {batch: {send_batch_size: 4, send_batch_max_size: 4}}\n"
+    )
+    stack = own_stack(collector_configs=(small,))
+    provider = LoggerProvider(resource=Resource({"service.name": "delays"}), shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporters(stack, "http/protobuf")[2]))
+    logger = provider.get_logger("mlotel")
+    for number in range(30):
+        logger.emit(LogRecord(body=f"<{number}>" + "x" * 100_000))
+    provider.shutdown()
+
+    def written() -> list[str]:
+        texts = [path.read_text(encoding="utf-8") for path in (stack.run_dir / "collector/otlp").glob("logs*.jsonl")]
+        return sorted((found for text in texts for found in re.findall(r"<(\d+)>", text)), key=int)
+
+    eventually(lambda: len(written()) == 30)
+    assert written() == [str(number) for number in range(30)]
+    assert len(list((stack.run_dir / "collector/otlp").glob("logs-*.jsonl"))) >= 2
+
+
+def test_an_alert_reaches_alertmanager(own_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """A rule file given to the stack is evaluated on its metrics, and its alert is in Alertmanager."""
+    rule = tmp_path / "failed.yml"
+    expression = 'sum by (mlotel_component_name) (mlotel_span_calls_total{mlotel_run_state="failed"}) > 0'
+    alert = {"alert": "RunFailed", "expr": expression, "labels": {"severity": "page"}}
+    rule.write_text(json.dumps({"groups": [{"name": "runs", "rules": [alert]}]}))  # JSON is YAML
+    stack = own_stack(rules=(rule,))
+    with tracing(stack, "delays") as tracer:
+        run_span(tracer, "train", error=ValueError("no rows"))
+        run_span(tracer, "featurize")
+
+    alerts = eventually(lambda: get(f"{stack.endpoints['alertmanager']}/api/v2/alerts"))
+
+    assert [alert["labels"] for alert in alerts] == [
+        {"alertname": "RunFailed", "mlotel_component_name": "train", "severity": "page"}
+    ]

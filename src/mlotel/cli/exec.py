@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -75,10 +76,11 @@ def command(
 
     Example: mlotel exec --component clean --input raw.csv --output clean.csv -- ./clean.sh raw.csv clean.csv
     """
-    from mlotel._component import start_component
+    from mlotel._component import component as new_component
 
     params = dict(_parameter(each) for each in param or ())
-    run = start_component(component, version=version, pipeline=pipeline, params=params)
+    # As start_component does it, but the code of the step is the program's (if it is a script), not this module's
+    run = new_component(component, version=version, pipeline=pipeline)._start(params, shutil.which(arguments[0]))
     raise typer.Exit(_run(run, arguments, inputs or [], outputs or []))
 
 

@@ -104,10 +104,14 @@ class _Branches:
             label = describe_run(self._console, self._runs[node])
             return label.append("  ↑ shown above", style="dim") if again else label
         artifact = self._artifacts[node]
+        name = self._name_read(node, reader) or artifact.name
         if again:
-            label = Text().append(clean(artifact.name), style="bold blue")
-            return label.append("  ↑ shown above", style="dim")
+            label = Text().append(clean(name), style="bold blue")
+            same = "" if name == artifact.name else f"the same content as {clean(artifact.name)}, "
+            return label.append(f"  ↑ {same}shown above", style="dim")
         label = describe_artifact(artifact)
+        if name != artifact.name:
+            label.append(f"  read as {clean(name)}", style="dim")
         found_by = self._found_by.get((node, reader or ""))
         writers = self._writers[node]
         if len(writers) == 1 and writers[0] in self._runs:
@@ -121,3 +125,8 @@ class _Branches:
             where = f": {clean(artifact.uri)}" if artifact.uri else ""
             label.append(f"\nno run wrote it{where}", style="dim")
         return label
+
+    def _name_read(self, node: str, reader: str | None) -> str | None:
+        """What the run that read an artifact calls it, where that is known."""
+        inputs = self._runs[reader].inputs if reader else ()
+        return next((each.name for each in inputs if node in (each.digest, each.span_id)), None)

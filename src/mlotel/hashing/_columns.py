@@ -525,6 +525,15 @@ class UnionNode(Node):
         else:
             rows = np.frombuffer(array.buffers()[2], "<i4", count, array.offset * 4)
         for place, node in enumerate(self._fields):
-            node.update(array.field(place).take(pa.array(rows[position == place])))
+            node.update(_taken(array.field(place), rows[position == place]))
         self.rows += count
         self.nulls = sum(node.nulls for node in self._fields)
+
+
+def _taken(array: Any, rows: NDArray[Any]) -> Any:
+    try:
+        return array.take(pa.array(rows))
+    except pa.ArrowNotImplementedError:
+        # Views and a few others cannot be taken from, but joined.
+        pieces = [array.slice(row, 1) for row in rows.tolist()]
+        return pa.concat_arrays(pieces) if pieces else array.slice(0, 0)

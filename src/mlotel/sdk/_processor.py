@@ -6,7 +6,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from mlotel.semconv import SCOPE_NAME
 from mlotel.store.encoding import SpanLines
-from mlotel.store.tracer import Lines
+from mlotel.sdk._tracer import Lines
 
 __all__ = ["JournalProcessor"]
 

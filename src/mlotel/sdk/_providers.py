@@ -20,7 +20,7 @@ from mlotel.sdk._exporters import LogExporter, MetricsExporter, TraceExporter, m
 from mlotel.sdk._settings import Settings
 from mlotel.semconv import attributes as A
 from mlotel.store.journal import Journal
-from mlotel.store.tracer import RandomIds
+from mlotel.sdk._tracer import RandomIds
 
 __all__ = ["Collector", "SdkIds", "make_resource"]
 

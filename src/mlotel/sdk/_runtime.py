@@ -28,7 +28,7 @@ from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 from mlotel.store.producers import ProducerLookup
-from mlotel.store.tracer import JournalTracer, RandomIds
+from mlotel.sdk._tracer import JournalTracer, RandomIds
 
 if TYPE_CHECKING:
     from mlotel.sdk._providers import Collector

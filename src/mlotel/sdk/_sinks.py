@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanContext
 
 from mlotel._runtime import EventSink
 from mlotel.store.encoding import LineEncoder
-from mlotel.store.tracer import Lines
+from mlotel.sdk._tracer import Lines
 
 __all__ = ["JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 

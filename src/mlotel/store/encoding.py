@@ -22,6 +22,7 @@ _IS_REMOTE = 0x200
 _SUFFIX = b"]}]}]}\n"
 # Attribute names are few, but parameter names are the user's: the cache of their encoded form must not grow for ever.
 _HEADS_LIMIT = 2048
+_TEXT_LIMIT = 128
 
 
 class LineEncoder:
@@ -36,7 +37,7 @@ class LineEncoder:
         scope_schema_url: schema URL of the scope's spans and records.
     """
 
-    __slots__ = ("_heads", "_log_prefix", "_span_prefix", "_suffix")
+    __slots__ = ("_heads", "_log_prefix", "_span_prefix", "_suffix", "_texts")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class LineEncoder:
         scope_schema_url: str | None = None,
     ) -> None:
         self._heads: dict[str, bytes] = {}
+        self._texts: dict[tuple[str, str], bytes] = {}
         resource = b'"resource":{"attributes":[%b]}' % encode_attributes(resource_attributes)
         scope = [b'"name":' + encode_text(scope_name)] if scope_name else []
         if scope_version:
@@ -171,26 +173,35 @@ class LineEncoder:
 
     def _attributes(self, attributes: Mapping[str, Any]) -> bytes:
         """The key-value objects of `attributes`, joined by commas."""
-        heads = self._heads
+        heads, texts = self._heads, self._texts
         # The SDK's mappings iterate in Python, one call per key; their copy() is a plain dict's.
         plain = attributes.copy() if hasattr(attributes, "copy") else attributes
         parts = []
-        for key, value in plain.items():
+        for item in plain.items():
+            key, value = item
+            kind = value.__class__
+            if kind is str:
+                text = texts.get(item)
+                parts.append(self._text(item) if text is None else text)
+                continue
             try:
                 head = heads[key]
             except KeyError:
                 head = self._head(key)
-            kind = value.__class__
-            if kind is str:
-                try:
-                    parts.append(b'%b{"stringValue":%b' % (head, dumps(value)))
-                except JSONEncodeError:
-                    parts.append(b'%b{"stringValue":%b' % (head, encode_text(value)))
-            elif kind is int and _INT64_MIN <= value <= _INT64_MAX:
-                parts.append(b'%b{"intValue":"%d"' % (head, value))
+            if kind is int and _INT64_MIN <= value <= _INT64_MAX:
+                parts.append(b'%b{"intValue":"%d"}}' % (head, value))
             else:
-                parts.append(head + encode_value(value)[:-1])
-        return b"}},".join(parts) + b"}}"
+                parts.append(b"%b%b}" % (head, encode_value(value)))
+        return b",".join(parts)
+
+    def _text(self, item: tuple[str, str]) -> bytes:
+        """A key-value object of two texts; most of them (names, commit, digests) come again within a moment."""
+        text = b'{"key":%b,"value":{"stringValue":%b}}' % (encode_text(item[0]), encode_text(item[1]))
+        if len(item[1]) <= _TEXT_LIMIT:
+            if len(self._texts) >= _HEADS_LIMIT:
+                self._texts.clear()
+            self._texts[item] = text
+        return text
 
     def _head(self, key: str) -> bytes:
         head = b'{"key":%b,"value":' % encode_text(key)

@@ -167,6 +167,8 @@ class FileStore(IndexedStore):
 
     def _read_new(self, index: Index, files: dict[str, tuple[int, int]]) -> None:
         with index.transaction():
+            if not index.is_current():  # an mlotel of another version was here
+                index.reset()
             known = index.segments()  # another process may have read on meanwhile
             ingest: Ingest | None = None
             for name in known.keys() - files.keys():
@@ -192,6 +194,7 @@ class FileStore(IndexedStore):
             segments = index.segments()
         self._offsets = {name: row.offset for name, row in segments.items()}
         self._names = {row.id: name for name, row in segments.items()}
+        self._parsed.clear()
         self._close_files()
 
     def _read_file(self, name: str, number: int, offset: int, ingest: Ingest) -> int:

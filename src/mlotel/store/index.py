@@ -41,7 +41,7 @@ _NUMBER = struct.Struct(">q")
 
 _TABLES = """
 CREATE TABLE segment (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
     skipped INTEGER NOT NULL
 );
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -164,12 +164,13 @@ class Index:
         execute("PRAGMA synchronous = NORMAL")
         execute("PRAGMA cache_size = -65536")
         execute("PRAGMA temp_store = MEMORY")
-        if not self._is_current():
+        if not self.is_current():
             with self.transaction():
-                if not self._is_current():  # another process may have been faster
+                if not self.is_current():  # another process may have been faster
                     self.reset()
 
-    def _is_current(self) -> bool:
+    def is_current(self) -> bool:
+        """Whether the tables are those of this version."""
         execute = self.connection.execute
         return bool(
             execute("PRAGMA application_id").fetchone()[0] == _APPLICATION
@@ -179,7 +180,9 @@ class Index:
     def reset(self) -> None:
         """Empty the index; within a transaction."""
         execute = self.connection.execute
-        for (table,) in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for (table,) in execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall():
             execute(f'DROP TABLE "{table}"')
         for statement in _TABLES.split(";"):
             execute(statement)

@@ -1,0 +1,313 @@
+"""FileStore over the embedded store: the contract of stores, and what files bring with them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from contract import StoreContract, StoreOf
+from otlp_lines import SECOND, T0, RunLines, digest, span_line
+
+from mlotel.errors import StoreError, StoreNotFoundError
+from mlotel.store.files import FileStore
+from mlotel.store.journal import host_key
+
+TODAY = time.strftime("%Y-%m-%d", time.gmtime())
+
+
+def write(root: Path, *lines: bytes, name: str = f"{TODAY}-00000000-1-00.jsonl") -> Path:
+    folder = root / "segments"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+    return folder / name
+
+
+class TestFileStore(StoreContract):
+    @pytest.fixture
+    def store_of(self, tmp_path: Path) -> Iterator[StoreOf]:
+        made: list[FileStore] = []
+
+        def make(*lines: bytes, now_s: float = 0.0) -> FileStore:
+            root = tmp_path / f"store-{len(made)}"
+            write(root, *lines)
+            made.append(FileStore(root, clock=lambda: T0 + round(now_s * SECOND)))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / ".mlotel"
+
+
+def run_ids(root: Path) -> set[str]:
+    with FileStore(root) as store:
+        return {run.run_id for run in store.runs()}
+
+
+def test_a_store_that_is_not_there_is_told() -> None:
+    """Asking for a store where there is none raises, naming the place."""
+    with pytest.raises(StoreNotFoundError, match="/nowhere/at/all"):
+        FileStore("/nowhere/at/all")
+
+
+def test_new_lines_are_seen_by_the_next_question(root: Path) -> None:
+    """A store that is open sees lines and segments that are appended meanwhile."""
+    write(root, RunLines(1).end())
+    with FileStore(root) as store:
+        counts = [len(store.runs())]
+        write(root, RunLines(2).end())
+        counts.append(len(store.runs()))
+        write(root, RunLines(3).end(), name=f"{TODAY}-00000000-2-00.jsonl")
+        counts.append(len(store.runs()))
+
+    assert counts == [1, 2, 3]
+
+
+def test_the_index_is_private_and_survives(root: Path) -> None:
+    """The index is a file of mode 0600, and another reader goes on where the first one stopped."""
+    segment = write(root, RunLines(1).end())
+    run_ids(root)
+
+    assert stat.S_IMODE(os.stat(root / "index.sqlite").st_mode) == 0o600
+    with sqlite3.connect(root / "index.sqlite") as connection:
+        assert connection.execute("SELECT offset FROM segment").fetchone()[0] == segment.stat().st_size
+    connection.close()
+
+
+def test_segments_are_read_once(root: Path) -> None:
+    """What the index has is not read again: bytes changed behind its back, in place, do not show."""
+    segment = write(root, RunLines(1).end())
+    with FileStore(root) as store:
+        assert store.status().runs == 1
+    size = segment.stat().st_size
+    with open(segment, "r+b") as file:
+        file.write(b"x" * (size - 1))
+
+    with FileStore(root) as store:
+        assert (store.status().runs, store.status().skipped) == (1, 0)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "junk", "truncated", "another version", "another database"])
+def test_a_damaged_index_is_made_anew(root: Path, damage: str) -> None:
+    """Whatever happens to the index file, the segments bring everything back."""
+    write(root, *[RunLines(n).end() for n in range(50)])
+    before = run_ids(root)
+    index = root / "index.sqlite"
+    if damage == "deleted":
+        index.unlink()
+    elif damage == "junk":
+        index.write_bytes(b"this is no database" * 1000)
+    elif damage == "truncated":
+        index.write_bytes(index.read_bytes()[:5000])
+    else:
+        if damage == "another database":
+            index.unlink()
+        with sqlite3.connect(index) as connection:
+            connection.execute("PRAGMA user_version = 999")
+            connection.execute("CREATE TABLE other (x)")
+        connection.close()
+
+    assert run_ids(root) == before
+    assert len(before) == 50
+
+
+def test_damage_while_a_reader_has_it_open(root: Path) -> None:
+    """A reader whose index is overwritten under it builds a new one and answers."""
+    write(root, *[RunLines(n).end() for n in range(200)])
+    with FileStore(root) as store:
+        assert len(store.runs()) == 200
+        for suffix in ("", "-wal"):
+            path = Path(f"{root / 'index.sqlite'}{suffix}")
+            if path.exists():
+                path.write_bytes(b"\0" * path.stat().st_size)
+        write(root, RunLines(999).end())
+
+        assert len(store.runs()) == 201
+
+
+def test_an_index_that_cannot_be_written_is_kept_in_memory(root: Path) -> None:
+    """Where no index file can be had (here a folder stands in its place) the store answers all the same."""
+    write(root, RunLines(1).end())
+    (root / "index.sqlite").mkdir()
+
+    assert run_ids(root) == {RunLines(1).run_id}
+    assert (root / "index.sqlite").is_dir()
+
+
+def test_a_store_without_segments_is_left_as_it_is(root: Path) -> None:
+    """Looking at an empty folder writes nothing into it."""
+    root.mkdir()
+
+    assert run_ids(root) == set()
+    assert list(root.iterdir()) == []
+
+
+def test_a_removed_segment_takes_its_runs_with_it(root: Path) -> None:
+    """Segments may be deleted by age: their runs and artifacts are forgotten, the others stay."""
+    old, new = RunLines(1), RunLines(2)
+    segment = write(root, span_line(old.write("x", digest("a"))), old.end(), name="2025-01-01-00000000-1-00.jsonl")
+    write(root, span_line(new.write("x", digest("a"))), new.end())
+    with FileStore(root) as store:
+        assert len(store.runs()) == 2
+        segment.unlink()
+
+        assert [run.run_id for run in store.runs()] == [new.run_id]
+        assert [one.run_id for one in store.find_artifacts(digest=digest("a"))] == [new.run_id]
+    assert run_ids(root) == {new.run_id}
+
+
+def test_a_replaced_segment_is_read_again(root: Path) -> None:
+    """A segment that became shorter is another file: what it said before is forgotten."""
+    segment = write(root, RunLines(1).end(), RunLines(2).end())
+    with FileStore(root) as store:
+        assert len(store.runs()) == 2
+        segment.write_bytes(RunLines(3).end() + b"\n")
+
+        assert [run.run_id for run in store.runs()] == [RunLines(3).run_id]
+
+
+def test_a_run_may_begin_and_end_in_different_segments(root: Path) -> None:
+    """After a rotation the end stands in another segment than the start; when the older one goes, the run stays."""
+    run = RunLines(1)
+    older = write(root, run.start(), span_line(run.read("x", digest("a"))), name="2025-01-01-00000000-1-00.jsonl")
+    write(root, run.end())
+    with FileStore(root) as store:
+        assert [(one.state, len(one.inputs)) for one in store.runs()] == [("ok", 1)]
+        older.unlink()
+
+        assert [(one.state, len(one.inputs)) for one in store.runs()] == [("ok", 0)]
+
+
+def segment_of(pid: int) -> str:
+    return f"{TODAY}-{host_key()}-{pid}-00.jsonl"
+
+
+def test_an_unfinished_line_of_a_living_writer_is_waited_for(root: Path) -> None:
+    """A writer may be in the middle of a line: it is read when it is finished, and is no fault before."""
+    line = RunLines(1).end() + b"\n"
+    segment = write(root, name=segment_of(os.getpid()))
+    segment.write_bytes(line[:100])
+    with FileStore(root) as store:
+        assert (len(store.runs()), store.status().torn, store.status().skipped) == (0, 0, 0)
+        with open(segment, "ab") as file:
+            file.write(line[100:])
+
+        assert (len(store.runs()), store.status().torn, store.status().skipped) == (1, 0, 0)
+
+
+def test_an_unfinished_last_line_of_a_dead_writer_is_counted(root: Path) -> None:
+    """A crash in the middle of a write leaves a torn last line: skipped, and told as such."""
+    segment = write(root, RunLines(1).end(), name=segment_of(2**22 + 1))
+    with open(segment, "ab") as file:
+        file.write(RunLines(2).end()[:100])
+
+    with FileStore(root) as store:
+        assert (len(store.runs()), store.status().torn, store.status().skipped) == (1, 1, 0)
+
+
+def test_a_torn_line_in_the_middle_costs_itself_alone(root: Path) -> None:
+    """After a short write the next record begins with a newline: the one between is skipped and counted."""
+    segment = write(root, RunLines(1).end())
+    with open(segment, "ab") as file:
+        file.write(RunLines(2).end()[:80] + b"\n" + RunLines(3).end() + b"\n\n" + RunLines(4).end() + b"\n")
+
+    with FileStore(root) as store:
+        assert {run.run_id for run in store.runs()} == {RunLines(n).run_id for n in (1, 3, 4)}
+        assert store.status().skipped == 1
+
+
+def test_a_whole_last_line_needs_no_newline(root: Path) -> None:
+    """A last line that is a whole document counts though its newline is missing; a newline that follows is none too many."""
+    segment = write(root)
+    segment.write_bytes(RunLines(1).end())
+    with FileStore(root) as store:
+        assert len(store.runs()) == 1
+        with open(segment, "ab") as file:
+            file.write(b"\n" + RunLines(2).end() + b"\n")
+
+        assert (len(store.runs()), store.status().skipped) == (2, 0)
+
+
+def test_readers_at_the_same_time_agree(root: Path) -> None:
+    """Readers that fill the same index at once neither fail nor count anything twice."""
+    write(root, *[RunLines(n).end() for n in range(300)])
+    answers: list[object] = []
+
+    def read() -> None:
+        try:
+            with FileStore(root) as store:
+                answers.append((len(store.runs()), store.status().runs))
+        except Exception as error:
+            answers.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == [(300, 300)] * 8
+
+
+def test_one_store_serves_several_threads(root: Path) -> None:
+    """Threads may ask the same store while lines are appended."""
+    write(root, *[RunLines(n).end() for n in range(20)])
+    failures: list[Exception] = []
+    with FileStore(root) as store:
+
+        def ask() -> None:
+            try:
+                for _ in range(30):
+                    assert len(store.runs()) >= 20
+                    store.find_runs(RunLines(3).run_id)
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(20, 40):
+            write(root, RunLines(number).end())
+        for thread in threads:
+            thread.join()
+
+        assert failures == []
+        assert len(store.runs()) == 40
+
+
+def test_an_index_that_stays_locked_is_told(root: Path) -> None:
+    """A reader that cannot get at the index in time raises a StoreError, chained to SQLite's."""
+    write(root, RunLines(1).end())
+    run_ids(root)
+    write(root, RunLines(2).end())
+    blocker = sqlite3.connect(root / "index.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        with FileStore(root, timeout_s=0.05) as store, pytest.raises(StoreError, match="locked") as caught:
+            store.runs()
+    finally:
+        blocker.close()
+
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+def test_a_closed_store_opens_again(root: Path) -> None:
+    """After close, the next question opens what it needs."""
+    write(root, RunLines(1).end())
+    store = FileStore(root)
+    store.runs()
+    store.close()
+
+    assert len(store.runs()) == 1
+    store.close()
