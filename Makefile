@@ -56,7 +56,7 @@ check: lint types layers semconv-check ## lint, types, layers, and whether gener
 
 .PHONY: bench
 bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
-	@$(DEV)/bin/python benchmarks/run.py
+	@for script in benchmarks/bench_*.py; do $(DEV)/bin/python $$script || exit 1; done
 
 .PHONY: semconv lock
 semconv: $(DEV)/.ready ## generate the names' constants and docs from semconv/*.yaml

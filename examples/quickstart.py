@@ -1,12 +1,13 @@
 """The smallest useful script: two components, joined by the table that one writes and the other reads.
 
-    python examples/quickstart.py
-    mlotel runs
-    mlotel lineage report
+python examples/quickstart.py
+mlotel runs
+mlotel lineage report
 """
 
-import mlotel
 import pyarrow as pa
+
+import mlotel
 
 sales = pa.table({"shop": ["north", "south", None, "south"], "sold": [3, 5, 4, 7]})
 

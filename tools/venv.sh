@@ -10,7 +10,7 @@ fail() {
 }
 
 command -v "$python" >/dev/null || fail "needs Python 3.11 or newer, but there is no $python (set PYTHON=...)"
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run (set PYTHON=...)"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "needs Python 3.11 or newer, but $python is $version (set PYTHON=...)"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||

@@ -8,9 +8,10 @@ Tables are read and written through mlotel.io, so each file carries the trace co
 import sys
 from pathlib import Path
 
-import mlotel
 import pyarrow as pa
 import pyarrow.compute as pc
+
+import mlotel
 from mlotel.io import read_table, write_table
 
 KNOWN_AT_DEPARTURE = [

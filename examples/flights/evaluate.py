@@ -8,10 +8,11 @@ The naive prediction to beat: a flight arrives as late as it left.
 import sys
 from pathlib import Path
 
-import mlotel
 import pyarrow as pa
-from mlotel.io import read_table, write_table
 from sklearn.metrics import mean_absolute_error
+
+import mlotel
+from mlotel.io import read_table, write_table
 
 
 @mlotel.component("evaluate", version="1", pipeline="flights", inputs=False, outputs=False)

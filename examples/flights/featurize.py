@@ -8,9 +8,10 @@ The decorator is told to leave the arguments alone: mlotel.io records the tables
 import sys
 from pathlib import Path
 
-import mlotel
 import pyarrow as pa
 import pyarrow.compute as pc
+
+import mlotel
 from mlotel.io import read_table, write_table
 
 

@@ -2,17 +2,18 @@
 
     python ingest.py flights.csv.zip raw.parquet 1     # 20 in place of 1 keeps one flight in twenty
 
-Nothing but the decorator is mlotel's: paths among the arguments are recorded as inputs and outputs, numbers as parameters.
+Nothing but the decorator is mlotel's: it records paths as inputs and outputs, and numbers as parameters.
 """
 
 import sys
 from pathlib import Path
 from zipfile import ZipFile
 
-import mlotel
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
+
+import mlotel
 
 
 @mlotel.component("ingest", version="1", pipeline="flights", params=True)

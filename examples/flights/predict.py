@@ -1,15 +1,16 @@
 """Predict: how late each flight of one month arrives, as known when it leaves the gate.
 
-    python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
+python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
 """
 
 import sys
 from pathlib import Path
 
 import joblib
-import mlotel
 import numpy as np
 import pyarrow as pa
+
+import mlotel
 from mlotel.io import read_table, write_table
 
 

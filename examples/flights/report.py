@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 
-
 def report(console: Console, work: Path, environment: dict[str, str], jaeger: str | None) -> None:
     """Print the runs, December's lineage, each month's statistics, links to Jaeger (if any) and what to type next."""
     december = os.path.relpath(work / "predictions" / "2013-12.parquet")

@@ -1,6 +1,6 @@
 """Run the flights demo: six kinds of steps, each a process of its own, joined by the files that they write and read.
 
-    python examples/flights/run.py [--work FOLDER] [--every N] [--stack]
+python examples/flights/run.py [--work FOLDER] [--every N] [--stack]
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def demo_environment(work: Path) -> dict[str, str]:
-    """This process's environment, with a store in the work folder and without the context of any other trace."""
+    """The environment of the steps: this one, with a store in the work folder and without the context of any other trace."""
     environment = {key: value for key, value in os.environ.items() if key not in ("TRACEPARENT", "TRACESTATE")}
     # a model this small is fitted no faster by more threads, and on a busy machine far slower: OpenMP's threads spin
     environment.setdefault("OMP_NUM_THREADS", "1")

@@ -1,17 +1,18 @@
 """Train: gradient-boosted trees learn from the first months how many minutes a flight loses on its way.
 
-    python train.py features arrivals.parquet model.joblib 6
+python train.py features arrivals.parquet model.joblib 6
 """
 
 import sys
 from pathlib import Path
 
 import joblib
-import mlotel
 import numpy as np
 import pyarrow as pa
-from mlotel.io import read_table
 from sklearn.ensemble import HistGradientBoostingRegressor
+
+import mlotel
+from mlotel.io import read_table
 
 CATEGORIES = ("carrier", "origin", "dest", "weekday")
 SETTINGS = {"loss": "absolute_error", "max_iter": 150, "learning_rate": 0.1, "random_state": 0}

@@ -1,4 +1,4 @@
-"""mlotel: component runs of machine learning pipelines as OpenTelemetry spans, with artifacts, lineage and statistics."""
+"""Component runs of machine learning pipelines as OpenTelemetry spans, with artifacts, lineage and statistics."""
 
 from __future__ import annotations
 

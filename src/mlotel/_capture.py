@@ -169,8 +169,7 @@ def _names(selection: Selection, what: str) -> dict[str, str] | None:
         chosen = {name: name for name in selection}
     else:
         raise ConfigurationError(
-            f"{what} must be True, False, a name, a list of names or a mapping to names, "
-            f"not {type(selection).__name__}"
+            f"{what} must be True, False, a name, a list of names or a mapping to names, not {type(selection).__name__}"
         )
     if not chosen:
         return None

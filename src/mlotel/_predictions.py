@@ -75,7 +75,11 @@ def log(run: ActiveRun, values: Any, keys: Any, probabilities: Any, model: objec
         attributes[A.MLOTEL_PREDICTION_CLASS_COUNTS] = list(total.classes.values())
     run.span.set_attributes(attributes)
     run._runtime.instruments.predictions(
-        {**run._labels, **labels}, count=batch.count, statistics=total.statistics(), classes=batch.classes
+        {**run._labels, **labels},
+        count=batch.count,
+        statistics=total.statistics(),
+        classes=batch.classes,
+        context=run._context,
     )
 
 

@@ -58,7 +58,9 @@ def check_name(name: object, what: str) -> str:
         raise InvalidNameError(f"{what} must be text, not {type(name).__name__}: give a name such as 'train'")
     if not 1 <= len(name) <= 255:
         raise InvalidNameError(f"{what} must have 1 to 255 characters, this one has {len(name)}")
-    if not (name.isascii() and name.isprintable()) and any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name):
+    if not (name.isascii() and name.isprintable()) and any(
+        ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name
+    ):
         raise InvalidNameError(f"{what} {name!r} holds a control character or half a surrogate pair: remove it")
     return name
 
@@ -117,7 +119,7 @@ class ActiveRun:
         self._settings = settings
         self._params: dict[str, Any] = {}
         self._recording = False
-        self._span = trace.INVALID_SPAN
+        self._span: trace.Span = trace.INVALID_SPAN
         context = context_api.get_current() if parent is None else parent
         self._outer = context.get(_RUN)
         self._context = context
@@ -399,7 +401,9 @@ class ActiveRun:
             start_ns = self._now()
             found = self._fingerprint(content, None)
             sources = self._sources(derived_from)
-            span, written = self._open("output", path, name, type, None, replace(found, size=None), None, sources, start_ns)
+            span, written = self._open(
+                "output", path, name, type, None, replace(found, size=None), None, sources, start_ns
+            )
         except Exception as error:
             guard(f"write_table of component {self.name!r}", error)
         try:
@@ -464,8 +468,9 @@ class ActiveRun:
             embedded = arrow.from_metadata(getattr(getattr(obj, "schema", None), "metadata", None))
             if embedded is not None:
                 yield embedded, "embedded"
-        if found.digest in self._runtime.inherited:
-            yield self._runtime.inherited[found.digest], "env"
+        inherited = self._runtime.inherited.get(found.digest or "")
+        if inherited is not None:
+            yield inherited, "env"
 
     def _sources(self, derived_from: object) -> list[SpanContext]:
         """Return the read spans of the inputs named, or given, in `derived_from`."""
@@ -655,6 +660,7 @@ class ActiveRun:
             duration_s=(end_ns - self._start_ns) / 1e9,
             cpu_s=cpu_s,
             memory=memory,
+            context=self._context,
         )
 
     def _exception(self, error: BaseException, error_type: str, time_ns: int) -> None:
@@ -673,7 +679,7 @@ class ActiveRun:
         )
 
     def _manifest(self, direction: Direction) -> None:
-        """Tell the artifacts past the cap by one manifest: a span with the digest of the list, and the list as events."""
+        """Tell the artifacts past the cap by a manifest: a span with the digest of the list, the list as events."""
         from mlotel.hashing import digest_manifest
 
         entries = self._rest[direction]

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
 
 __all__ = ["Instruments"]
-
-# Seconds: component runs last from a millisecond to a day, where the SDK's default ends at ten seconds
-_DURATIONS = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 43200, 86400)
 
 
 class Instruments:
@@ -24,9 +22,11 @@ class Instruments:
         if meter is None:
             return
         self._duration = meter.create_histogram(
-            *M.MLOTEL_RUN_DURATION[:3], explicit_bucket_boundaries_advisory=_DURATIONS
+            *M.MLOTEL_RUN_DURATION[:3], explicit_bucket_boundaries_advisory=M.MLOTEL_RUN_DURATION.boundaries
         )
-        self._cpu = meter.create_histogram(*M.MLOTEL_RUN_CPU_TIME[:3], explicit_bucket_boundaries_advisory=_DURATIONS)
+        self._cpu = meter.create_histogram(
+            *M.MLOTEL_RUN_CPU_TIME[:3], explicit_bucket_boundaries_advisory=M.MLOTEL_RUN_CPU_TIME.boundaries
+        )
         self._active = meter.create_up_down_counter(*M.MLOTEL_RUN_ACTIVE[:3])
         self._success = meter.create_gauge(*M.MLOTEL_RUN_LAST_SUCCESS_TIME[:3])
         self._memory = meter.create_gauge(*M.MLOTEL_RUN_MEMORY_PEAK[:3])
@@ -62,23 +62,31 @@ class Instruments:
         duration_s: float,
         cpu_s: float,
         memory: int | None,
+        context: Context,
     ) -> None:
-        """Record how a run ended: `end_ns` since the epoch, `memory` in bytes."""
+        """Record how a run ended: `end_ns` since the epoch, `memory` in bytes; exemplars lead to `context`'s span."""
         if not self.enabled:
             return
         self._active.add(-1, component)
         labels = {**component, A.MLOTEL_RUN_STATE: state}
         if error_type is not None:
             labels[A.ERROR_TYPE] = error_type
-        self._duration.record(duration_s, labels)
-        self._cpu.record(cpu_s, component)
+        self._duration.record(duration_s, labels, context)
+        self._cpu.record(cpu_s, component, context)
         if memory is not None:
             self._memory.set(memory, component)
         if state == "ok":
             self._success.set(end_ns / 1e9, component)
 
     def artifact(
-        self, component: Mapping[str, str], *, direction: str, name: str, rows: int, columns: int | None, missing: int | None
+        self,
+        component: Mapping[str, str],
+        *,
+        direction: str,
+        name: str,
+        rows: int,
+        columns: int | None,
+        missing: int | None,
     ) -> None:
         """Record a table's rows, and the share of its cells that is null."""
         if not self.enabled:
@@ -100,6 +108,7 @@ class Instruments:
         count: int,
         statistics: Mapping[str, Any],
         classes: Mapping[str, int],
+        context: Context,
     ) -> None:
         """Record a batch of predictions: `statistics` by attribute name, `classes` as counts by label."""
         if not self.enabled:
@@ -108,6 +117,6 @@ class Instruments:
             if name in self._statistics:
                 self._statistics[name].set(value, labels)
         if not classes:
-            self._predictions.add(count, labels)
+            self._predictions.add(count, labels, context)
         for label, number in classes.items():
-            self._predictions.add(number, {**labels, A.MLOTEL_PREDICTION_CLASS: label})
+            self._predictions.add(number, {**labels, A.MLOTEL_PREDICTION_CLASS: label}, context)

@@ -22,7 +22,16 @@ import blake3
 
 from mlotel import uris
 
-__all__ = ["Git", "ProcessIdentity", "code_digest", "cpu_time_ns", "environment_digest", "git", "identity", "peak_memory"]
+__all__ = [
+    "Git",
+    "ProcessIdentity",
+    "code_digest",
+    "cpu_time_ns",
+    "environment_digest",
+    "git",
+    "identity",
+    "peak_memory",
+]
 
 _GIT_SECONDS = 1.0
 

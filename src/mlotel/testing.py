@@ -109,10 +109,10 @@ def capture() -> Iterator[CapturedRuns]:
     from mlotel._version import __version__
     from mlotel.instruments import Instruments
     from mlotel.sdk._sinks import JournalEvents
+    from mlotel.sdk._tracer import JournalTracer
     from mlotel.semconv import SCOPE_NAME
     from mlotel.store.encoding import LineEncoder
     from mlotel.store.producers import ProducerLookup
-    from mlotel.sdk._tracer import JournalTracer
 
     captured = CapturedRuns()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -131,9 +132,9 @@ def test_an_output_that_cannot_show_a_character_does_not_fail(mlotel, book, stor
 
 
 def test_a_chain_of_a_thousand_runs_is_printed(mlotel, book, store, monkeypatch):
-    """Deeper than the terminal is wide and than Python recurses: every run is there, on lines that are whole."""
-    for number in range(1000):
-        book.run(f"step {number}", [f"data {number}"], [f"data {number + 1}"])
+    """Deeper than the terminal is wide and than Python recurses: it goes on in further trees, each of which fits."""
+    for step in range(1000):
+        book.run(f"step {step}", [f"data {step}"], [f"data {step + 1}"])
     path = store()
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -141,16 +142,18 @@ def test_a_chain_of_a_thousand_runs_is_printed(mlotel, book, store, monkeypatch)
 
     assert len(re.findall(r"by step \d+ ", out)) == 1000
     assert out.count("no run wrote it") == 1
+    assert out.count("↓ continued below") == 99
+    assert max(cell_len(line) for line in out.splitlines() if not line.startswith("store: ")) <= 80
 
 
 def test_a_tree_of_diamonds_grows_linearly(mlotel, book, store):
     """14 chained diamonds are 42 runs on a hundred lines, not on 2^14."""
     last = "raw"
-    for number in range(14):
-        book.run("left", [last], [f"l {number}"])
-        book.run("right", [last], [f"r {number}"])
-        book.run("join", [f"l {number}", f"r {number}"], [f"j {number}"])
-        last = f"j {number}"
+    for step in range(14):
+        book.run("left", [last], [f"l {step}"])
+        book.run("right", [last], [f"r {step}"])
+        book.run("join", [f"l {step}", f"r {step}"], [f"j {step}"])
+        last = f"j {step}"
     path = store()
 
     out = mlotel("lineage", last, "--store", path).out
@@ -193,7 +196,7 @@ def test_clean_text_is_one_printable_line(text):
 
     assert len(cleaned.splitlines()) <= 1
     assert not re.search("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", cleaned)
-    assert cleaned.encode()
+    assert cleaned.encode().decode() == cleaned
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
@@ -205,8 +208,6 @@ def test_ordinary_text_stays_as_it_is(text):
 @given(st.datetimes(), st.integers(0, 999))
 def test_a_timestamp_is_rfc_3339_in_utc_cut_to_microseconds(moment, nanoseconds):
     """The standard library reads it back as the moment that it was made of."""
-    from datetime import UTC, datetime, timedelta
-
     moment = moment.replace(tzinfo=UTC)
     time_ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000 + nanoseconds
     written = timestamp(time_ns)
@@ -225,6 +226,7 @@ def test_a_timestamp_is_rfc_3339_in_utc_cut_to_microseconds(moment, nanoseconds)
         (0.25, "250 ms"),
         (1.0, "1 s"),
         (59.94, "59.9 s"),
+        (0.9999, "1 s"),
         (60.0, "1 min 00 s"),
         (3599.6, "1 h 00 min"),
         (93_784.0, "26 h 03 min"),
@@ -241,6 +243,7 @@ def test_durations_come_in_the_unit_that_suits_them(seconds, text):
         (0, "0 B"),
         (999, "999 B"),
         (1000, "1 kB"),
+        (999_999, "1 MB"),
         (30_000_000, "30 MB"),
         (1_234_567_890, "1.23 GB"),
         (5 * 10**15, "5,000 TB"),

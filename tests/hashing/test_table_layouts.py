@@ -96,13 +96,15 @@ def test_pandas_with_arrow_types_polars_and_duckdb_agree(mixed: pa.Table) -> Non
     frames: dict[str, object] = {
         "pandas": mixed.to_pandas(types_mapper=pd.ArrowDtype),
         "polars": pl.from_arrow(mixed),
-        "duckdb": duckdb.from_arrow(mixed),
         "batch": mixed.to_batches()[0],
         "dataframe of pandas in chunks": pa.Table.from_batches(mixed.to_batches(max_chunksize=1)).to_pandas(
             types_mapper=pd.ArrowDtype
         ),
     }
     assert {name: digest(frame) for name, frame in frames.items()} == dict.fromkeys(frames, digest(mixed))
+    # DuckDB has no durations: it makes them intervals.
+    rest = mixed.drop(["span"])
+    assert digest(duckdb.from_arrow(rest)) == digest(rest)
 
 
 def test_numpy_backed_pandas_agrees_where_nothing_is_missing() -> None:

@@ -20,9 +20,15 @@ FAST = Settings(scrape_interval="1s", span_metrics_interval="2s", die_with_paren
 
 
 @pytest.fixture(scope="session")
-def programs() -> Programs:
-    """The stack's programs; those that are lacking are got first, which takes minutes once."""
-    return builds.ensure(cache_dir())
+def programs(pytestconfig: pytest.Config) -> Programs:
+    """The stack's programs; those that are lacking are got first, which takes minutes once and says so."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\nstack: {line}", end="", flush=True)
+
+    return builds.ensure(cache_dir(), say)
 
 
 @pytest.fixture(scope="session")

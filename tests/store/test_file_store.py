@@ -228,7 +228,7 @@ def test_a_torn_line_in_the_middle_costs_itself_alone(root: Path) -> None:
 
 
 def test_a_whole_last_line_needs_no_newline(root: Path) -> None:
-    """A last line that is a whole document counts though its newline is missing; a newline that follows is none too many."""
+    """A last line that is a whole document counts though its newline is missing, and the newline may still come."""
     segment = write(root)
     segment.write_bytes(RunLines(1).end())
     with FileStore(root) as store:

@@ -28,7 +28,7 @@ class Settings:
         rules: Prometheus rule files.
         alertmanager_config: instead of collector-config/alertmanager/alertmanager.yml.
         prometheus_arguments: more arguments for Prometheus.
-        die_with_parent: end the services when the process that started them dies.
+        die_with_parent: kill the services when the thread that started them dies (Linux): for tests.
     """
 
     scrape_interval: str = "5s"

@@ -116,7 +116,7 @@ def lacking(found: Mapping[str, Path]) -> list[str]:
             has = "no go on PATH" if version is None else f"PATH has {version[0]}.{version[1]}"
             problems.append(
                 f"Go >= {GO_MINIMUM[0]}.{GO_MINIMUM[1]} is needed to build {', '.join(to_build)} ({has}); "
-                f"install it from https://go.dev/dl"
+                f"install Go, or put these programs on PATH"
             )
     to_fetch = [name for name in ("prometheus", "promtool") if name not in found]
     if to_fetch and not (shutil.which("apt-get") and shutil.which("dpkg-deb")):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 __all__ = ["amount", "bytes_", "clean", "duration", "number", "short_digest", "short_id", "timestamp", "when"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # in UTC, as everything here
 # Control characters, the marks that turn the direction of text around, line separators, halves of surrogate pairs
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BLANK = re.compile(r"[\t\n\r]+")
@@ -20,12 +20,12 @@ def clean(text: object) -> str:
 
 def timestamp(time_ns: int) -> str:
     """Return nanoseconds since the epoch as RFC 3339 in UTC, with microseconds (the rest is cut off) and Z."""
-    return _moment(time_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _moment(time_ns).isoformat(timespec="microseconds") + "Z"
 
 
 def when(time_ns: int) -> str:
     """Return nanoseconds since the epoch as a date and a time of day in UTC, to the second."""
-    return _moment(time_ns).strftime("%Y-%m-%d %H:%M:%SZ")
+    return _moment(time_ns).isoformat(" ", "seconds") + "Z"
 
 
 def _moment(time_ns: int) -> datetime:
@@ -36,7 +36,7 @@ def duration(seconds: float | None) -> str:
     """Return a duration in the unit that suits it, or a dash where there is none."""
     if seconds is None:
         return "–"
-    if abs(seconds) < 1:
+    if abs(seconds) < 0.9995:  # more would be rounded to 1e+03
         return f"{seconds * 1000:.3g} ms"
     if abs(seconds) < 60:
         return f"{seconds:.3g} s"
@@ -47,12 +47,14 @@ def duration(seconds: float | None) -> str:
 
 def bytes_(size: int) -> str:
     """Return a number of bytes in the decimal unit that suits it."""
-    value = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{size} B" if unit == "B" else f"{value:.3g} {unit}"
+    if size < 1000:
+        return f"{size} B"
+    value = size / 1000
+    for unit in ("kB", "MB", "GB"):
+        if value < 999.5:  # more would be rounded to 1e+03
+            return f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:,.3g} TB"
+    return f"{value:.3g} TB" if value < 999.5 else f"{value:,.0f} TB"
 
 
 def number(value: object) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlotel.cli.output import make_console, print_trimmed
+from mlotel.cli.output import print_trimmed
 from mlotel.cli.tables import describe_artifact, describe_run
 from mlotel.cli.text import clean
 from mlotel.lineage import node_id
@@ -18,30 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["print_tree"]
 
-_INDENT = 4
-_LABEL = 30
+_INDENT = 4  # columns a level, as rich draws it
+_LABEL = 40  # columns that words need
+_MOST_LEVELS = 40
 
 
 def print_tree(console: Console, lineage: Lineage, *, whole: bool = True) -> None:
     """Print a lineage as a tree, going back in time from the root.
 
     An artifact and the run that wrote it share a node, so that each step back is one level. A node that stands in
-    several places is printed in the first and referred to in the others. `whole` says that the walk was not cut by a
-    depth, so that an artifact without a producer is a source.
+    several places is printed in the first and referred to in the others; what lies deeper than the terminal has room
+    for is continued in a tree of its own. `whole` says that the walk was not cut by a depth, so that an artifact
+    without a producer is a source.
     """
-    for tree, levels in _Branches(console, lineage, whole).trees():
-        needed = levels * _INDENT + _LABEL
-        # A chain deeper than the terminal is wide would have no room for words: let the terminal break those lines.
-        print_trimmed(console if needed <= console.width else make_console(width=needed + _LABEL), tree)
+    levels = min(_MOST_LEVELS, max(1, (console.width - _LABEL) // _INDENT))
+    for tree in _Branches(console, lineage, whole, levels).trees():
+        print_trimmed(console, tree)
 
 
 class _Branches:
-    """The tree of one lineage while it is built, on a stack of its own: a chain may be longer than Python recurses."""
+    """The trees of one lineage while they are built."""
 
-    def __init__(self, console: Console, lineage: Lineage, whole: bool) -> None:
+    def __init__(self, console: Console, lineage: Lineage, whole: bool, levels: int) -> None:
         self._console = console
         self._lineage = lineage
         self._whole = whole
+        self._levels = levels
         self._runs = {run.run_id: run for run in lineage.runs}
         self._artifacts = {node_id(each): each for each in lineage.artifacts}
         self._writers: defaultdict[str, list[str]] = defaultdict(list)
@@ -55,9 +58,16 @@ class _Branches:
                 if edge.resolved_by:
                     self._found_by[edge.source, edge.target] = edge.resolved_by
         self._shown: set[str] = set()
+        self._later: dict[str, str | None] = {}
 
-    def trees(self) -> list[tuple[Tree, int]]:
-        return [self._tree(root) for root in self._roots()]
+    def trees(self) -> Iterator[Tree]:
+        """The tree of each root, then those of the nodes that were too deep in one before."""
+        roots = deque[tuple[str, str | None]]((root, None) for root in self._roots())
+        while roots:
+            yield self._tree(*roots.popleft())
+            if not roots and self._later:
+                roots.extend(self._later.items())
+                self._later.clear()
 
     def _roots(self) -> list[str]:
         """The root; of a whole trace, those of its runs that nothing else here was made from."""
@@ -69,64 +79,73 @@ class _Branches:
         ends = [run.run_id for run in reversed(self._lineage.runs) if run.run_id not in used]
         return ends or [run.run_id for run in self._lineage.runs[-1:]]
 
-    def _tree(self, root: str) -> tuple[Tree, int]:
+    def _tree(self, root: str, reader: str | None) -> Tree:
         from rich.tree import Tree
 
         top = Tree("", hide_root=True)
-        deepest = 0
-        stack: list[tuple[Tree, str, str | None, int]] = [(top, root, None, 0)]
+        stack: list[tuple[Tree, str, str | None, int]] = [(top, root, reader, 0)]
         while stack:
-            parent, node, reader, level = stack.pop()
-            deepest = max(deepest, level)
-            again = node in self._shown
-            self._shown.add(node)
-            branch = parent.add(self._label(node, reader, again))
-            if not again:
-                stack.extend((branch, child, by, level + 1) for child, by in reversed(self._children(node)))
-        return top, deepest
+            parent, node, by, level = stack.pop()
+            if node in self._shown:
+                parent.add(self._reference(node, by, "↑", "shown above"))
+            elif node in self._later or (level == self._levels and self._leads_on(node)):
+                self._later.setdefault(node, by)
+                parent.add(self._reference(node, by, "↓", "continued below"))
+            else:
+                self._shown.add(node)
+                branch = parent.add(self._label(node, by))
+                stack.extend((branch, child, run, level + 1) for child, run in reversed(self._children(node)))
+        return top
+
+    def _producer(self, node: str) -> str | None:
+        """The run that shares an artifact's node: its only writer."""
+        writers = self._writers[node] if node in self._artifacts else []
+        return writers[0] if len(writers) == 1 else None
+
+    def _leads_on(self, node: str) -> bool:
+        return bool(self._reads[node] or self._writers[node])
 
     def _children(self, node: str) -> list[tuple[str, str | None]]:
-        """What a node was made from, with the run that read it; a lone producer of an artifact is part of its node."""
-        if node in self._runs:
-            return [(each, node) for each in self._reads[node]]
-        writers = self._writers[node]
-        if len(writers) == 1 and writers[0] in self._runs:
-            if writers[0] in self._shown:
-                return []
-            self._shown.add(writers[0])
-            return [(each, writers[0]) for each in self._reads[writers[0]]]
-        return [(each, None) for each in writers]
+        """What a node was made from, with the run that read it."""
+        run = node if node in self._runs else self._producer(node)
+        if run is None:
+            return [(each, None) for each in self._writers[node]]
+        if run != node and run in self._shown:
+            return []
+        self._shown.add(run)
+        return [(each, run) for each in self._reads[run]]
 
-    def _label(self, node: str, reader: str | None, again: bool) -> Text:
+    def _label(self, node: str, reader: str | None) -> Text:
+        if node in self._runs:
+            return describe_run(self._console, self._runs[node])
+        artifact = self._artifacts[node]
+        label = describe_artifact(artifact)
+        name = self._name_read(node, reader)
+        if name != artifact.name:
+            label.append(f"  read as {clean(name)}", style="dim")
+        run = self._producer(node)
+        if run is not None:
+            label.append("\nby ", style="dim").append_text(describe_run(self._console, self._runs[run]))
+            if run in self._shown:
+                label.append("  ↑ shown above", style="dim")
+            found_by = self._found_by.get((node, reader or ""))
+            if found_by:
+                label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="dim")
+        elif self._whole and not self._writers[node]:
+            label.append("\nno run wrote it" + (f": {clean(artifact.uri)}" if artifact.uri else ""), style="dim")
+        return label
+
+    def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
         from rich.text import Text
 
         if node in self._runs:
-            label = describe_run(self._console, self._runs[node])
-            return label.append("  ↑ shown above", style="dim") if again else label
-        artifact = self._artifacts[node]
-        name = self._name_read(node, reader) or artifact.name
-        if again:
-            label = Text().append(clean(name), style="bold blue")
-            same = "" if name == artifact.name else f"the same content as {clean(artifact.name)}, "
-            return label.append(f"  ↑ {same}shown above", style="dim")
-        label = describe_artifact(artifact)
-        if name != artifact.name:
-            label.append(f"  read as {clean(name)}", style="dim")
-        found_by = self._found_by.get((node, reader or ""))
-        writers = self._writers[node]
-        if len(writers) == 1 and writers[0] in self._runs:
-            label.append("\nby ", style="dim")
-            label.append_text(describe_run(self._console, self._runs[writers[0]]))
-            if writers[0] in self._shown:
-                label.append("  ↑ shown above", style="dim")
-            if found_by:
-                label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="dim")
-        elif not writers and self._whole:
-            where = f": {clean(artifact.uri)}" if artifact.uri else ""
-            label.append(f"\nno run wrote it{where}", style="dim")
-        return label
+            return describe_run(self._console, self._runs[node]).append(f"  {arrow} {where}", style="dim")
+        known, name = self._artifacts[node].name, self._name_read(node, reader)
+        same = "" if name == known else f"the same content as {clean(known)}, "
+        return Text().append(clean(name), style="bold blue").append(f"  {arrow} {same}{where}", style="dim")
 
-    def _name_read(self, node: str, reader: str | None) -> str | None:
-        """What the run that read an artifact calls it, where that is known."""
+    def _name_read(self, node: str, reader: str | None) -> str:
+        """What the run that read an artifact calls it; what its producer does where that is not known."""
         inputs = self._runs[reader].inputs if reader else ()
-        return next((each.name for each in inputs if node in (each.digest, each.span_id)), None)
+        names = (each.name for each in inputs if node in (each.digest, each.span_id))
+        return next(names, self._artifacts[node].name)

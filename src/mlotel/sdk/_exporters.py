@@ -80,7 +80,7 @@ class Gate(Generic[T]):
         self._clock = clock
         self._closed_until = float("-inf")
         self._off = False
-        self._told = False
+        self.failing = False
         self.closing = False
 
     def send(self, batch: T) -> bool:
@@ -91,17 +91,18 @@ class Gate(Generic[T]):
             self._spool(batch)
             return False
         if self._export(batch):
-            self._told = False
+            self.failing = False
             return True
         if self._refused():
-            self._off = True
+            self._off, self.failing = True, False
             logger.warning("mlotel: the backend takes no %s: they are not sent any more", self._signal)
             return True
         self._closed_until = self._clock() + _PAUSE_S
-        if not self._told:
-            self._told = True
+        if not self.failing:
+            self.failing = True
             logger.warning(
-                "mlotel: %s could not be sent and are kept for 'mlotel replay' where a store can be written", self._signal
+                "mlotel: %s could not be sent and are kept for 'mlotel replay' where a store can be written",
+                self._signal,
             )
         self._spool(batch)
         return False
@@ -192,9 +193,7 @@ class MetricsExporter(MetricExporter):
         self._inner = inner
         self.gate: Gate[MetricsData] = Gate("metrics", self._send, lambda batch: None, refused)
 
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any
-    ) -> MetricExportResult:
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         return MetricExportResult.SUCCESS if self.gate.send(metrics_data) else MetricExportResult.FAILURE
 
     def _send(self, batch: MetricsData) -> bool:
@@ -229,7 +228,10 @@ def _http_refuses(settings: Settings, signal: Signal) -> bool:
     endpoint = settings.endpoint_of(signal) or settings.found_endpoint(signal)
     try:
         answer = requests.post(
-            endpoint, data=b"", headers={"Content-Type": "application/x-protobuf", **(settings.headers or {})}, timeout=2
+            endpoint,
+            data=b"",
+            headers={"Content-Type": "application/x-protobuf", **(settings.headers or {})},
+            timeout=2,
         )
     except requests.RequestException:
         return False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from mlotel.sdk._tracer import Lines
 from mlotel.semconv import SCOPE_NAME
 from mlotel.store.encoding import SpanLines
-from mlotel.sdk._tracer import Lines
 
 __all__ = ["JournalProcessor"]
 

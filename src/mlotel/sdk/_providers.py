@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from mlotel._runtime import guard
 from mlotel.sdk._exporters import LogExporter, MetricsExporter, TraceExporter, make_exporter, refusal
 from mlotel.sdk._settings import Settings
+from mlotel.sdk._tracer import RandomIds
 from mlotel.semconv import attributes as A
 from mlotel.store.journal import Journal
-from mlotel.sdk._tracer import RandomIds
 
 __all__ = ["Collector", "SdkIds", "make_resource"]
 
@@ -95,7 +95,9 @@ class Collector:
 
     def flush(self) -> bool:
         """Send what waits; return whether all of it arrived or was refused for good."""
-        return all([provider.force_flush() is not False for provider in self._providers])
+        for provider in self._providers:
+            provider.force_flush()
+        return not any(exporter.gate.failing for exporter in self._exporters)
 
     def close(self, seconds: float) -> bool:
         """Send what waits for `seconds` at most, spool the rest; return whether everything was done by then."""

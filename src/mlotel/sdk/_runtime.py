@@ -23,12 +23,12 @@ from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import JournalEvents, LoggerEvents, NoEvents, Tee
+from mlotel.sdk._tracer import JournalTracer, RandomIds
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 from mlotel.store.producers import ProducerLookup
-from mlotel.sdk._tracer import JournalTracer, RandomIds
 
 if TYPE_CHECKING:
     from mlotel.sdk._providers import Collector
@@ -202,7 +202,9 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
     elif tracers is None and not otlp:
-        return _State(_disabled(), os.getpid(), seen, settings)  # the user switched off the store, and there is no other
+        return _State(
+            _disabled(), os.getpid(), seen, settings
+        )  # the user switched off the store, and there is no other
     else:
         provider = tracers
         if provider is None:

@@ -26,7 +26,7 @@ _PROTOCOLS = ("grpc", "http/protobuf")
 class Settings:
     """The settings of a process. None means: as the environment says."""
 
-    store: Path | None | Literal[False] = None
+    store: Path | Literal[False] | None = None
     endpoint: str | None = None
     protocol: str | None = None
     headers: Mapping[str, str] | None = None

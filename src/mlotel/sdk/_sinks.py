@@ -12,8 +12,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 from mlotel._runtime import EventSink
-from mlotel.store.encoding import LineEncoder
 from mlotel.sdk._tracer import Lines
+from mlotel.store.encoding import LineEncoder
 
 __all__ = ["JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 

@@ -12,12 +12,12 @@ import random
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from mlotel.store.encoding import LineEncoder
 
@@ -48,7 +48,7 @@ class RandomIds:
     """
 
     def __init__(self) -> None:
-        self._random = random.Random(os.urandom(32))  # noqa: S311 - ids are no secrets
+        self._random = random.Random(os.urandom(32))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reseed)
 
@@ -219,7 +219,7 @@ class JournalTracer(trace.Tracer):
             time.time_ns() if start_time is None else start_time,
         )
 
-    @contextmanager
+    @_agnosticcontextmanager  # what the API declares: usable as a decorator of async functions too
     def start_as_current_span(
         self,
         name: str,
@@ -231,7 +231,7 @@ class JournalTracer(trace.Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
         end_on_exit: bool = True,
-    ) -> Iterator[JournalSpan]:
+    ) -> Iterator[trace.Span]:
         span = self.start_span(name, context, kind, attributes, links, start_time)
         with trace.use_span(
             span,

@@ -1,0 +1,251 @@
+"""Finding who wrote what is read: in this process, in another one, or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from otlp_lines import RunLines, digest, span_line
+
+from mlotel.semconv import attributes as A
+from mlotel.store.files import FileStore
+from mlotel.store.journal import Journal
+from mlotel.store.producers import ProducerLookup
+
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from mlotel.store.journal import Journal
+journal = Journal(Path({root!r}))
+print("ready", flush=True)
+for line in sys.stdin:
+    assert journal.append(line.encode())
+    print("done", flush=True)
+"""
+
+
+class OtherProcess:
+    """A process that appends the lines it is given to the store."""
+
+    def __init__(self, root: Path) -> None:
+        code = textwrap.dedent(OTHER_PROCESS).format(path=sys.path, root=str(root))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._answer()
+
+    def _answer(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline()
+
+    def append(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.decode() + "\n")
+        self._process.stdin.flush()
+        self._answer()
+
+    def __enter__(self) -> OtherProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / ".mlotel"
+
+
+def written(number: int, content: str, **attributes: object) -> tuple[bytes, tuple[int, int]]:
+    """A line with a write span, and the ids that a lookup of it answers."""
+    span = RunLines(number, start_s=number).write("x", digest(content), **attributes)
+    return span_line(span), (int(span["traceId"], 16), int(span["spanId"], 16))
+
+
+def test_what_this_process_wrote(root: Path) -> None:
+    """A digest that this process wrote is found without any store; the latest writer counts."""
+    lookup = ProducerLookup(root)
+    lookup.remember(digest("a"), 1, 2)
+    lookup.remember(digest("a"), 3, 4)
+
+    assert lookup.find(digest("a")) == (3, 4)
+    assert not root.exists()
+
+
+def test_the_oldest_are_forgotten_first(root: Path) -> None:
+    """Only so many digests are remembered; writing one again makes it the latest."""
+    lookup = ProducerLookup(root, limit=2)
+    for number, content in enumerate("abac"):
+        lookup.remember(digest(content), number, number)
+
+    assert [lookup.find(digest(content)) for content in "abc"] == [(2, 2), None, (3, 3)]
+
+
+@pytest.mark.parametrize("place", [None, "missing", "file", "file/below"])
+def test_a_store_that_cannot_be_read_finds_nothing(tmp_path: Path, place: str | None) -> None:
+    """No store, or none that could be one: the answer is None, never an exception."""
+    (tmp_path / "file").write_text("")
+    lookup = ProducerLookup(None if place is None else tmp_path / place)
+
+    assert [lookup.find(digest("a")) for _ in range(2)] == [None, None]
+
+
+def test_what_another_process_wrote(root: Path) -> None:
+    """Each line of another process is found by the next question after it, by one and the same lookup."""
+    lookup = ProducerLookup(root)
+    assert lookup.find(digest("a")) is None
+    with OtherProcess(root) as other:
+        for number, content in enumerate("abcdef", 1):
+            line, ids = written(number, content)
+            assert lookup.find(digest(content)) is None
+            other.append(line)
+            assert lookup.find(digest(content)) == ids
+            assert lookup.find(digest("9")) is None
+
+
+def test_the_latest_writer_replaces_an_earlier_answer(root: Path) -> None:
+    """An answer that was given before does not stand in the way of a later writer."""
+    lookup = ProducerLookup(root)
+    with OtherProcess(root) as one, OtherProcess(root) as two:
+        first, first_ids = written(1, "a")
+        second, second_ids = written(2, "a")
+        one.append(first)
+        answers = [lookup.find(digest("a"))]
+        two.append(second)
+        answers.append(lookup.find(digest("a")))
+
+    assert answers == [first_ids, second_ids]
+
+
+def test_a_process_that_has_ended(root: Path) -> None:
+    """What a process wrote last, just before it ended, is found."""
+    lookup = ProducerLookup(root)
+    line, ids = written(1, "a")
+    last, last_ids = written(2, "b")
+    with OtherProcess(root) as other:
+        other.append(line)
+        assert lookup.find(digest("a")) == ids
+        other.append(last)
+
+    assert lookup.find(digest("b")) == last_ids
+
+
+def test_more_writers_than_are_looked_at_each_time(root: Path) -> None:
+    """With very many writers a question may skip the look at their files, but not for long."""
+    lookup = ProducerLookup(root)
+    segments = root / "segments"
+    Journal(root).append(b"\n")
+    (segment,) = segments.iterdir()
+    foreign = [segments / f"{segment.name[:11]}{n:08x}-1-00.jsonl" for n in range(40)]
+    for path in foreign:
+        path.write_bytes(b"")
+    assert lookup.find(digest("a")) is None
+    line, ids = written(1, "a")
+    foreign[7].write_bytes(line + b"\n")
+
+    for _ in range(10**6):
+        if lookup.find(digest("a")) == ids:
+            return
+    pytest.fail("the new line was never seen")
+
+
+def test_empty_content_makes_no_edge(root: Path) -> None:
+    """All empty tables have the same digest: it names no producer."""
+    with OtherProcess(root) as other:
+        other.append(written(1, "a", **{A.MLOTEL_ARTIFACT_ROWS: 0})[0])
+
+    assert ProducerLookup(root).find(digest("a")) is None
+
+
+def test_a_forked_child_asks_for_itself(root: Path) -> None:
+    """After a fork the child finds what was known before and what comes after; the parent's lookup goes on."""
+    lookup = ProducerLookup(root)
+    before, before_ids = written(1, "a")
+    after, after_ids = written(2, "b")
+    lookup.remember(digest("c"), 1, 2)
+    with OtherProcess(root) as other:
+        other.append(before)
+        assert lookup.find(digest("a")) == before_ids
+        with lookup._lock:  # as another thread would hold it
+            child = os.fork()
+            if child == 0:
+                other.append(after)
+                found = [lookup.find(digest(content)) for content in "abc"]
+                os._exit(0 if found == [before_ids, after_ids, (1, 2)] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        assert lookup.find(digest("b")) == after_ids
+
+
+def test_threads_may_ask_at_once(root: Path) -> None:
+    """Threads share a lookup: each gets the right answer."""
+    lines = [written(number, content) for number, content in enumerate("abcdef", 1)]
+    with OtherProcess(root) as other:
+        for line, _ in lines:
+            other.append(line)
+    lookup = ProducerLookup(root)
+    wrong: list[object] = []
+
+    def ask() -> None:
+        for _ in range(50):
+            for content, (_, ids) in zip("abcdef", lines, strict=True):
+                found = lookup.find(digest(content))
+                if found != ids:
+                    wrong.append(found)
+            lookup.remember(digest("0"), 1, 2)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_a_store_that_is_removed_and_comes_back(root: Path) -> None:
+    """A lookup follows its store: gone, nothing is found; made anew, its new content is."""
+    lookup = ProducerLookup(root)
+    line, ids = written(1, "a")
+    with OtherProcess(root) as other:
+        other.append(line)
+    assert lookup.find(digest("a")) == ids
+    moved = root.rename(root.with_name("moved"))
+    assert lookup.find(digest("a")) is None
+    moved.rename(root)
+
+    assert lookup.find(digest("a")) == ids
+
+
+def test_a_closed_lookup_opens_again(root: Path) -> None:
+    """After close, a question opens the index again."""
+    line, ids = written(1, "a")
+    with OtherProcess(root) as other:
+        other.append(line)
+    lookup = ProducerLookup(root)
+    lookup.find(digest("a"))
+    lookup.close()
+
+    assert lookup.find(digest("a")) == ids
+    lookup.close()
+
+
+def test_it_agrees_with_the_store(root: Path) -> None:
+    """A lookup and a reader of the same store name the same producer, for each digest."""
+    with OtherProcess(root) as other:
+        for number, content in enumerate("abcabca", 1):
+            other.append(written(number, content)[0])
+    lookup = ProducerLookup(root)
+
+    with FileStore(root) as store:
+        for content in "abcd":
+            link = store.writer_of(digest(content))
+            expected = None if link is None else (int(link.trace_id, 16), int(link.span_id, 16))
+            assert lookup.find(digest(content)) == expected
+    lookup.close()
