@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, set_span_in_context
 
 import mlotel
-from mlotel import _runtime, sdk
+from mlotel import _runtime
 
 ROUNDS = 40
 LOOP = 250
@@ -63,7 +63,7 @@ def disabled_run(folder: Path) -> Callable[[], None]:
     """The same with OTEL_SDK_DISABLED=true."""
     source, result = folder / "source.bin", folder / "result.bin"
     component = mlotel.component("bench", version="1", pipeline="bench")
-    runtime = sdk._runtime._disabled()
+    runtime = _runtime.nothing()
 
     def call() -> None:
         before = _runtime.install(lambda: runtime)

@@ -1,8 +1,10 @@
 """The smallest useful script: two components, joined by the table that one writes and the other reads.
 
-python examples/quickstart.py
-mlotel runs
-mlotel lineage report
+    python examples/quickstart.py
+    mlotel runs
+    mlotel lineage report
+
+Nothing is configured, so the runs go to a folder .mlotel in the working directory.
 """
 
 import pyarrow as pa

@@ -1,6 +1,8 @@
 """Predict: how late each flight of one month arrives, as known when it leaves the gate.
 
-python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
+    python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
+
+What the predictions look like (mean, spread, skewness and so on) is recorded by log_predictions.
 """
 
 import sys

@@ -29,7 +29,9 @@ def report(console: Console, work: Path, environment: dict[str, str], jaeger: st
     if jaeger is not None:
         title(console, "The same runs in Jaeger")
         for run in reversed(runs):
-            console.print(f"{run['component']:<10} {run['tags'].get('month', ''):<8} {jaeger}/trace/{run['trace_id']}")
+            name = f"{run['component']} {run['tags'].get('month', '')}"
+            console.print(f"{name:<16}  {jaeger}/trace/{run['trace_id']}", soft_wrap=True, highlight=False)
+        console.print(f"[dim]A Jaeger that was built without its web pages answers at {jaeger}/api/traces/ID[/dim]")
     title(console, "What to type next")
     for line in next_commands(work, runs):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

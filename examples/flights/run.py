@@ -1,6 +1,8 @@
 """Run the flights demo: six kinds of steps, each a process of its own, joined by the files that they write and read.
 
-python examples/flights/run.py [--work FOLDER] [--every N] [--stack]
+    python examples/flights/run.py [--work FOLDER] [--every N] [--stack [FOLDER]]
+
+Neither this file nor report.py is needed by the steps: each can be run by hand, by make or by an orchestrator.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Predict how late flights from New York arrive, month by month.")
     parser.add_argument("--work", type=Path, default=Path(".mlotel-demo"), help="folder to work in, emptied first")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="keep one flight in N, to be faster")
-    parser.add_argument("--stack", action="store_true", help="send the same to the stack that make stack-up started")
+    parser.add_argument("--stack", nargs="?", const="", metavar="FOLDER", help="send the same to the running stack")
     options = parser.parse_args()
 
     console = Console()
     work = fresh_folder(options.work)
     environment, jaeger = demo_environment(work), None
-    if options.stack:
-        to_stack, jaeger = running_stack()
+    if options.stack is not None:
+        to_stack, jaeger = running_stack(options.stack)
         environment |= to_stack
     run_steps(console, list(steps(raw_file(), options.every)), work, environment)
     report(console, work, environment, jaeger)
@@ -93,20 +95,20 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def demo_environment(work: Path) -> dict[str, str]:
-    """The environment of the steps: this one, with a store in the work folder and without the context of any other trace."""
+    """The environment of the steps: a store in the work folder, and no trace that they would all be part of."""
     environment = {key: value for key, value in os.environ.items() if key not in ("TRACEPARENT", "TRACESTATE")}
     # a model this small is fitted no faster by more threads, and on a busy machine far slower: OpenMP's threads spin
     environment.setdefault("OMP_NUM_THREADS", "1")
     return environment | {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
 
 
-def running_stack() -> tuple[dict[str, str], str]:
-    """What sends telemetry to the stack that ``make stack-up`` started, and where its Jaeger answers."""
+def running_stack(folder: str) -> tuple[dict[str, str], str]:
+    """What sends telemetry to the stack that ``make stack-up`` started, or one in a folder, and its Jaeger."""
     sys.path.insert(0, str(HERE.parents[1] / "tools"))
     from mlotel_stack import Stack, StackError, cache_dir
 
     try:
-        stack = Stack.attach(cache_dir() / "run")
+        stack = Stack.attach(Path(folder) if folder else cache_dir() / "run")
     except StackError as error:
         sys.exit(str(error))
     return stack.env(), stack.endpoints["jaeger_ui"]

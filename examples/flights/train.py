@@ -1,6 +1,8 @@
 """Train: gradient-boosted trees learn from the first months how many minutes a flight loses on its way.
 
-python train.py features arrivals.parquet model.joblib 6
+    python train.py features arrivals.parquet model.joblib 6
+
+The model is a file like any other: log_output records what it is and its digest, by which its readers are linked.
 """
 
 import sys

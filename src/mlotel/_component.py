@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -14,8 +13,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from mlotel import _runtime, carriers
-from mlotel._capture import Capture, Selection
-from mlotel._run import ActiveRun, Settings, caller_file, check_name, current_run
+from mlotel._capture import Capture, Selection, Watched, chosen
+from mlotel._names import check_name
+from mlotel._run import ActiveRun, Settings, caller_file, current_run
 from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError
@@ -77,8 +77,8 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
             check_name(pipeline, "a pipeline's name")
         if not isinstance(params, (bool, Mapping)):
             raise ConfigurationError(f"params must be True, False or a mapping, not {type(params).__name__}")
-        if isinstance(tags, str):
-            raise ConfigurationError(f"tags must be a list of words: write tags=[{tags!r}]")
+        if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+            raise ConfigurationError(f"tags must be a list of words, not {type(tags).__name__}: write tags=['nightly']")
         known = {
             A.MLOTEL_COMPONENT_VERSION: version,
             A.MLOTEL_COMPONENT_DESCRIPTION: description,
@@ -86,69 +86,59 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
             A.MLOTEL_EXPERIMENT_NAME: experiment,
         }
         attributes: dict[str, Any] = {key: str(attribute_value(v)) for key, v in known.items() if v is not None}
-        if tags:
-            attributes[A.MLOTEL_COMPONENT_TAGS] = [str(attribute_value(tag)) for tag in tags]
+        words = [str(attribute_value(tag)) for tag in tags]
+        if words:
+            attributes[A.MLOTEL_COMPONENT_TAGS] = words
         self._settings = Settings(name, pipeline, attributes)
         self._params = params
-        self._inputs = inputs
-        self._outputs = outputs
-        self._parent = parent
-        self._lock = threading.Lock()
-        self._entered: list[tuple[ActiveRun, Any]] = []
+        self._inputs = chosen(inputs, "inputs")
+        self._outputs = chosen(outputs, "outputs")
+        self._parent = _context(parent)
+        # Runs that a `with` block over this object opened and has not left, by their own id: one object may be open in
+        # many threads and tasks. Single dict operations need no lock, which a fork might find held.
+        self._entered: dict[int, tuple[ActiveRun, Any]] = {}
 
     # -- context manager
 
     def __enter__(self) -> ActiveRun:
-        params = self._params if isinstance(self._params, Mapping) else None
-        run = self._start(params, caller_file(1))
-        token = context_api.attach(run._context)
-        with self._lock:
-            self._entered.append((run, token))
-        return run
+        return self._enter(caller_file(1))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        run, token = self._leave()
-        context_api.detach(token)
-        run.end(error)
+        self._leave().end(error)
 
     async def __aenter__(self) -> ActiveRun:
-        params = self._params if isinstance(self._params, Mapping) else None
-        run = self._start(params, caller_file(1))
-        token = context_api.attach(run._context)
-        with self._lock:
-            self._entered.append((run, token))
-        return run
+        return self._enter(caller_file(1))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, trace)
+        self._leave().end(error)
 
-    def _leave(self) -> tuple[ActiveRun, Any]:
-        """Return the innermost run of this context that this object opened.
+    def _enter(self, code: str | None) -> ActiveRun:
+        run = self._start(self._params if isinstance(self._params, Mapping) else None, code)
+        self._entered[id(run)] = run, context_api.attach(run._context)
+        return run
 
-        One object may be open in many threads and tasks at once, so it is the current context that says which.
-        """
-        with self._lock:
-            index = len(self._entered) - 1
-            mine = {id(run): place for place, (run, _) in enumerate(self._entered)}
-            run: object = current_run()
-            while isinstance(run, ActiveRun):
-                if id(run) in mine:
-                    index = mine[id(run)]
-                    break
-                run = run._outer
-            # else: a block left in another context than it was entered in, as when an event loop closes an async
-            # generator; the latest one is the best there is
-            if index >= 0:
-                return self._entered.pop(index)
-        raise RuntimeError(f"component {self.name!r} was left without having been entered")
+    def _leave(self) -> ActiveRun:
+        """Return the innermost run of this context that this object opened, which is not the current one any more."""
+        run = current_run()
+        while run is not None:
+            entry = self._entered.pop(id(run), None)
+            if entry is not None:
+                context_api.detach(entry[1])
+                return run
+            run = run._outer
+        # left in another context than it was entered in, as when an event loop closes an async generator: the latest
+        # one is the best there is, and this context was not changed by it
+        try:
+            return self._entered.popitem()[1][0]
+        except KeyError:
+            raise RuntimeError(f"component {self.name!r} was left without having been entered") from None
 
     def _start(self, params: Mapping[str, Any] | None, code: str | None) -> ActiveRun:
-        runtime = _runtime.current()
-        return ActiveRun(runtime, self._settings, parent=_context(self._parent), params=params, code=code)
+        return ActiveRun(_runtime.current(), self._settings, parent=self._parent, params=params, code=code)
 
     # -- decorator
 
@@ -164,105 +154,114 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
             return type(function)(self(function.__func__))
         if not callable(function) or isinstance(function, type):
             raise ConfigurationError(
-                f"component({self.name!r}) decorates functions and methods, not {type(function).__name__}"
+                f"component({self.name!r}) decorates functions and methods, not {_kind(function)}: "
+                "decorate the method that does the work"
             )
-        capture = Capture(function, self._inputs, self._outputs, self._params)
-        code = getattr(inspect.unwrap(function), "__code__", None)
-        call = _Call(self, capture, None if code is None else code.co_filename)
-        if inspect.isasyncgenfunction(function):
+        call = _Call(self, function)
+        # what decides of an object that can be called is its class's method
+        body = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
+        if inspect.isasyncgenfunction(body):
             return call.async_generator(function)
-        if inspect.isgeneratorfunction(function):
+        if inspect.isgeneratorfunction(body):
             return call.generator(function)
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(body):
             return call.coroutine(function)
         return call.plain(function)
 
 
 class _Call:
-    """The four ways to run a decorated function as a component run."""
+    """The four ways to run a decorated function as a component run.
 
-    def __init__(self, owner: component, capture: Capture, code: str | None) -> None:
+    The context is set in each of them by hand: a context manager would add its frames to the user's tracebacks, and
+    its time to each item of a generator.
+    """
+
+    def __init__(self, owner: component, function: Callable[..., Any]) -> None:
         self._owner = owner
-        self._capture = capture
-        self._code = code
+        self._capture = Capture(function, owner._inputs, owner._outputs, owner._params)
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        self._code: str | None = getattr(code, "co_filename", None)
 
-    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ActiveRun, dict[str, Any]]:
-        arguments: dict[str, Any] = {}
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[ActiveRun, Sequence[Watched]]:
+        owner, capture = self._owner, self._capture
+        runtime = _runtime.current()
+        if not runtime.recording:  # a run all the same: the user's code may ask for the current one
+            return ActiveRun(runtime, owner._settings, parent=owner._parent), ()
+        arguments: Mapping[str, Any] = {}
         params: Mapping[str, Any] | None = None
         try:
-            arguments = self._capture.arguments(args, kwargs)
-            params = self._capture.parameters(arguments)
+            arguments = capture.arguments(args, kwargs)
+            params = capture.parameters(arguments)
         except Exception as error:
-            guard(f"arguments of component {self._owner.name!r}", error)
-        return self._owner._start(params, self._code), arguments
+            guard(f"arguments of component {owner.name!r}", error)
+        run = ActiveRun(runtime, owner._settings, parent=owner._parent, params=params, code=self._code)
+        return run, capture.enter(run, arguments)
 
     def plain(self, function: Callable[P, T]) -> Callable[P, T]:
-        @functools.wraps(function)
+        @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            run, arguments = self._start(args, kwargs)
-            if not run._recording:
-                return function(*args, **kwargs)
-            paths = self._capture.enter(run, arguments)
+            run, paths = self._start(args, kwargs)
             token = context_api.attach(run._context)
             try:
                 value = function(*args, **kwargs)
                 self._capture.leave(run, paths, value)
             except BaseException as error:
-                context_api.detach(token)
+                _detach(run, token)
                 run.end(error)
                 raise
-            context_api.detach(token)
+            _detach(run, token)
             run.end()
             return value
 
         return call
 
     def coroutine(self, function: Callable[P, Any]) -> Callable[P, Any]:
-        @functools.wraps(function)
+        @wraps(function)
         async def call(*args: P.args, **kwargs: P.kwargs) -> Any:
-            run, arguments = self._start(args, kwargs)
-            paths = self._capture.enter(run, arguments)
+            run, paths = self._start(args, kwargs)
             token = context_api.attach(run._context)
             try:
                 value = await function(*args, **kwargs)
                 self._capture.leave(run, paths, value)
             except BaseException as error:
-                context_api.detach(token)
+                _detach(run, token)
                 run.end(error)
                 raise
-            context_api.detach(token)
+            _detach(run, token)
             run.end()
             return value
 
         return call
 
     def generator(self, function: Callable[P, Generator[Any, Any, Any]]) -> Callable[P, Generator[Any, Any, Any]]:
-        @functools.wraps(function)
+        @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, Any, Any]:
-            run, arguments = self._start(args, kwargs)
-            paths = self._capture.enter(run, arguments)
-            inner = function(*args, **kwargs)
-            step: Callable[[Any], Any] = inner.send
-            sent: Any = None
+            run, paths = self._start(args, kwargs)
+            context, sent = run._context, None
             try:
+                inner = function(*args, **kwargs)
+                step: Callable[[Any], Any] = inner.send
                 while True:
-                    # the run is current while the body runs, not while its consumer does
-                    with run.activate():
+                    # the run is current while the body runs, not while its consumer does; what the body made current
+                    # itself (a span around its `yield`) is so again when it goes on
+                    token = context_api.attach(context)
+                    try:
                         item = step(sent)
+                        context = context_api.get_current()
+                    finally:
+                        _detach(run, token)
                     try:
                         sent = yield item
                         step = inner.send
-                    except GeneratorExit:
-                        with run.activate():
-                            inner.close()
-                        raise
-                    except BaseException as error:
+                    except BaseException as error:  # GeneratorExit too: the body decides what comes of it
                         step, sent = inner.throw, error
             except StopIteration as stop:
                 value = stop.value
             except BaseException as error:
                 run.end(error)
                 raise
+            finally:
+                sent = None  # an exception that was thrown in holds this frame
             self._capture.leave(run, paths, value)
             run.end()
             return value
@@ -270,24 +269,23 @@ class _Call:
         return call
 
     def async_generator(self, function: Callable[P, AsyncGenerator[Any, Any]]) -> Callable[P, AsyncGenerator[Any, Any]]:
-        @functools.wraps(function)
+        @wraps(function)
         async def call(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
-            run, arguments = self._start(args, kwargs)
-            paths = self._capture.enter(run, arguments)
-            inner = function(*args, **kwargs)
-            step: Callable[[Any], Any] = inner.asend
-            sent: Any = None
+            run, paths = self._start(args, kwargs)
+            context, sent = run._context, None
             try:
+                inner = function(*args, **kwargs)
+                step: Callable[[Any], Any] = inner.asend
                 while True:
-                    with run.activate():
+                    token = context_api.attach(context)
+                    try:
                         item = await step(sent)
+                        context = context_api.get_current()
+                    finally:
+                        _detach(run, token)
                     try:
                         sent = yield item
                         step = inner.asend
-                    except GeneratorExit:
-                        with run.activate():
-                            await inner.aclose()
-                        raise
                     except BaseException as error:
                         step, sent = inner.athrow, error
             except StopAsyncIteration:
@@ -295,10 +293,21 @@ class _Call:
             except BaseException as error:
                 run.end(error)
                 raise
+            finally:
+                sent = None
             self._capture.leave(run, paths, None)
             run.end()
 
         return call
+
+
+def _detach(run: ActiveRun, token: Any) -> None:
+    """Restore the context that was current before `run`, unless this is another one (a task that is thrown away)."""
+    current = current_run()
+    while current is not None and current is not run:
+        current = current._outer
+    if current is run:
+        context_api.detach(token)
 
 
 def start_component(
@@ -318,11 +327,12 @@ def start_component(
     It does not become the current run: `ActiveRun.activate` does that for a block. The arguments and what is raised
     are those of `component`.
     """
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigurationError(f"params must be a mapping, not {type(params).__name__}")
     made = component(
         name,
         version=version,
         pipeline=pipeline,
-        params=params or False,
         description=description,
         owner=owner,
         tags=tags,
@@ -358,7 +368,19 @@ def extract(carrier: headers.Headers) -> ArtifactContext | None:
 
 
 def _context(parent: ArtifactContext | None) -> Context | None:
-    span_context = None if parent is None else carriers.parse_traceparent(parent.traceparent)
-    if span_context is None:
+    """Return the context that makes `parent` the parent of a run. Raises ConfigurationError."""
+    if parent is None:
         return None
+    traceparent = getattr(parent, "traceparent", None)
+    span_context = carriers.parse_traceparent(traceparent)
+    if span_context is None:
+        raise ConfigurationError(
+            f"parent must be what mlotel.extract(headers) returned, not {_kind(parent)}"
+            if traceparent is None
+            else "parent holds no valid traceparent: pass what mlotel.extract(headers) returned"
+        )
     return trace.set_span_in_context(trace.NonRecordingSpan(span_context), Context())
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlotel._artifacts import Item
+from mlotel.parameters import attribute_value, is_scalar
 from mlotel.profiling.moments import Moments
 from mlotel.semconv import attributes as A
 
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Predictions", "log"]
 
 MOST_CLASSES = 50
-"""Labels that are counted one by one; the rest counts as ``other``."""
+"""Labels that are counted one by one; the rest counts as `OTHER`."""
+OTHER = "other"
 
 
 @dataclass(slots=True)
@@ -37,9 +41,13 @@ class Predictions:
         self.missing += batch.missing
         self.moments = self.moments.merge(batch.moments)
         for label, number in batch.classes.items():
-            known = label in self.classes or len(self.classes) < MOST_CLASSES
-            label = label if known else "other"
-            self.classes[label] = self.classes.get(label, 0) + number
+            self.count_label(label, number)
+
+    def count_label(self, label: str, number: int) -> None:
+        """Count `number` more predictions of one label, under ``other`` where there are too many labels."""
+        if label not in self.classes and len(self.classes) >= MOST_CLASSES:
+            label = OTHER
+        self.classes[label] = self.classes.get(label, 0) + number
 
     def statistics(self) -> dict[str, float | int]:
         """Return the statistics by attribute name; those that the values do not have are left out."""
@@ -90,6 +98,8 @@ def summarise(values: Any) -> Predictions:
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
+    if pa.types.is_nested(kind):
+        raise ValueError(f"predictions must be one column, not of type {kind}: log one output at a time")
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     batch = Predictions(count=len(column), missing=column.null_count)
     if numeric:
@@ -97,15 +107,26 @@ def summarise(values: Any) -> Predictions:
         present = numbers[~np.isnan(numbers)]
         batch.missing += len(numbers) - len(present)
         batch.moments = Moments.of(present)
-    if not numeric or pa.types.is_integer(kind):
+    if pa.types.is_integer(kind) or not (numeric or pa.types.is_null(kind)):
         counts = pc.value_counts(column.drop_null())
         if not numeric or len(counts) <= MOST_CLASSES:  # more different integers than that are numbers, not labels
-            pairs = sorted(((_label(c["values"]), c["counts"].as_py()) for c in counts), key=lambda pair: -pair[1])
-            batch.add(Predictions(classes=dict(pairs)))
+            numbers_of = counts.field("counts")
+            most = counts.take(pc.array_sort_indices(numbers_of, order="descending")[:MOST_CLASSES]).to_pylist()
+            for pair in most:  # labels that are the same once they are cut count together
+                batch.count_label(str(pair["values"])[:255], pair["counts"])
+            rest = (pc.sum(numbers_of).as_py() or 0) - sum(pair["counts"] for pair in most)
+            if rest:
+                batch.count_label(OTHER, rest)
     return batch
 
 
 def _column(values: Any) -> Any:
+    if isinstance(values, (bytes, Mapping)) or is_scalar(values):
+        raise ValueError(f"predictions must be a column, not a {type(values).__name__}: write [prediction] for one alone")
+    if hasattr(values, "__next__") or hasattr(values, "read_next_batch"):
+        raise ValueError(
+            f"a {type(values).__name__} can be read only once, and you will want to: make a list or a table of it first"
+        )
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
@@ -123,17 +144,20 @@ def _column(values: Any) -> Any:
         if not hasattr(values, "__array__") and not isinstance(values, (list, tuple)):
             values = list(values)
         column = pa.array(values, from_pandas=True)
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _label(value: Any) -> str:
-    plain = value.as_py()
-    return str(plain)[:255]
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    # a table's stream is one of structs; a table of one column will do
+    return column.field(0) if pa.types.is_struct(column.type) and column.type.num_fields == 1 else column
 
 
 def _same_length(what: str, values: Any, count: int) -> None:
-    if values is not None and len(values) != count:
-        raise ValueError(f"{len(values)} {what} for {count} predictions: give one for each")
+    if values is None:
+        return
+    try:
+        number = len(values)
+    except TypeError:
+        raise ValueError(f"{what} have no length: give a list or an array with one for each prediction") from None
+    if number != count:
+        raise ValueError(f"{number} {what} for {count} predictions: give one for each")
 
 
 def _model(run: ActiveRun, model: object, version: str | None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -141,13 +165,14 @@ def _model(run: ActiveRun, model: object, version: str | None) -> tuple[dict[str
     labels: dict[str, str] = {}
     attributes: dict[str, Any] = {}
     if isinstance(model, str):
-        labels[A.MLOTEL_MODEL_NAME] = model[:255]
+        labels[A.MLOTEL_MODEL_NAME] = str(attribute_value(model))[:255]
     elif model is not None:
-        found = run._fingerprint(model, None)
-        labels[A.MLOTEL_MODEL_NAME] = getattr(model, "name", None) or type(model).__name__
+        found = run._artifacts.fingerprint(Item("input", model))
+        name = getattr(model, "name", None)
+        labels[A.MLOTEL_MODEL_NAME] = str(attribute_value(name if isinstance(name, str) and name else type(model).__name__))
         if found.digest is not None:
             attributes[A.MLOTEL_MODEL_DIGEST] = found.digest
     if version is not None:
-        labels[A.MLOTEL_MODEL_VERSION] = str(version)[:255]
+        labels[A.MLOTEL_MODEL_VERSION] = str(attribute_value(version))[:255]
     attributes.update(labels)
     return attributes, labels

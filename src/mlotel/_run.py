@@ -5,27 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import wraps
-from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import blake3
 import orjson
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
-from mlotel import _heartbeat, carriers, provenance, uris
-from mlotel._runtime import Runtime, guard
-from mlotel.carriers import arrow, environment, headers, sidecar
-from mlotel.errors import InvalidNameError
-from mlotel.model import ArtifactContext, Fingerprint
+from mlotel import _heartbeat, carriers, provenance
+from mlotel._artifacts import Artifacts, Item, write_sidecar
+from mlotel._runtime import Runtime, describe, guard, message
+from mlotel._wrapped import Wrapped
+from mlotel.carriers import environment, headers
+from mlotel.model import ArtifactContext
 from mlotel.parameters import attribute_value, numbers, parameter_value
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
@@ -33,36 +31,19 @@ from mlotel.semconv import events as E
 if TYPE_CHECKING:
     from mlotel._predictions import Predictions
 
-__all__ = ["ActiveRun", "Settings", "caller_file", "check_name", "current_run"]
+__all__ = ["ActiveRun", "Settings", "caller_file", "current_run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # Caps: the SDK keeps 128 attributes a span and drops the ones set first, which is where identity stands.
 MAX_PARAMS = 32
+MOST_PARAMS = 10_000
+"""Parameters that a run keeps at all, for their digest."""
 MAX_METRICS = 32
 MAX_TAGS = 16
-MAX_CLASSES = 50
-MAX_ARTIFACTS = 100
-"""Artifacts of one direction that get a span of their own; the rest is told by one manifest."""
-_MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
 
 _RUN = context_api.create_key("mlotel-run")
-
-Direction = Literal["input", "output"]
-
-
-def check_name(name: object, what: str) -> str:
-    """Return `name` if it can name a component or artifact, else raise InvalidNameError."""
-    if not isinstance(name, str):
-        raise InvalidNameError(f"{what} must be text, not {type(name).__name__}: give a name such as 'train'")
-    if not 1 <= len(name) <= 255:
-        raise InvalidNameError(f"{what} must have 1 to 255 characters, this one has {len(name)}")
-    if not (name.isascii() and name.isprintable()) and any(
-        ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name
-    ):
-        raise InvalidNameError(f"{what} {name!r} holds a control character or half a surrogate pair: remove it")
-    return name
 
 
 class Settings:
@@ -118,6 +99,9 @@ class ActiveRun:
         self._runtime = runtime
         self._settings = settings
         self._params: dict[str, Any] = {}
+        self._shown: set[str] = set()
+        self._io: Artifacts | None = None
+        self._dropped = 0
         self._recording = False
         self._span: trace.Span = trace.INVALID_SPAN
         context = context_api.get_current() if parent is None else parent
@@ -149,6 +133,7 @@ class ActiveRun:
             attributes[A.MLOTEL_CODE_DIGEST] = digest
         if params:
             attributes.update(self._add_params(params))
+            attributes[A.MLOTEL_PARAMS_DIGEST] = self._params_digest()
         parent = trace.get_current_span(context).get_span_context()
         if not parent.is_valid and runtime.parent is not None:
             parent = runtime.parent
@@ -162,15 +147,9 @@ class ActiveRun:
             self.name, context=context, attributes=attributes, start_time=self._start_ns
         )
         self._context = context_api.set_value(_RUN, self, trace.set_span_in_context(span, context))
-        self._state: str | None = None
-        self._inputs: list[tuple[str, weakref.ref[Any] | str | None, SpanContext]] = []
-        self._written: dict[str, ArtifactContext] = {}
-        self._counts = {"input": 0, "output": 0}
-        self._rest: dict[Direction, list[tuple[str, Fingerprint]]] = {"input": [], "output": []}
         self._metrics: set[str] = set()
         self._tags: set[str] = set()
         self._predictions: Predictions | None = None
-        self._dropped = 0
         self._recording = True
         runtime.instruments.run_started(self._labels)
         if span.is_recording():
@@ -236,7 +215,7 @@ class ActiveRun:
         """
         try:
             if self._recording:
-                self._artifact("input", obj, name, type, uri, scope, context, ())
+                self._artifacts.log(Item("input", obj, name, type, uri, scope, context))
         except Exception as error:
             guard(f"log_input of component {self.name!r}", error)
         return obj
@@ -266,126 +245,25 @@ class ActiveRun:
         """
         try:
             if self._recording:
-                sources = self._sources(derived_from)
-                written = self._artifact("output", obj, name, type, uri, scope, None, sources)
-                if sidecar and written is not None and isinstance(obj, os.PathLike):
-                    _write_sidecar(Path(obj), written)
+                item = Item("output", obj, name, type, uri, scope, None, derived_from)
+                written = self._artifacts.log(item)
+                if sidecar and written is not None and item.path is not None:
+                    write_sidecar(item.path, written)
         except Exception as error:
             guard(f"log_output of component {self.name!r}", error)
         return obj
 
-    def _artifact(
-        self,
-        direction: Direction,
-        obj: object,
-        name: str | None,
-        type: str | None,
-        uri: str | os.PathLike[str] | None,
-        scope: str | None,
-        context: ArtifactContext | None,
-        sources: Iterable[SpanContext],
-    ) -> ArtifactContext | None:
-        start_ns = self._now()
-        found = self._fingerprint(obj, scope)
-        span, written = self._open(direction, obj, name, type, uri, found, context, sources, start_ns)
-        if span is not None:
-            self._close(span, written, found)
-        return written
-
-    def _fingerprint(self, obj: object, scope: str | None) -> Fingerprint:
-        if scope == "none":
-            return Fingerprint(size=os.path.getsize(obj), note="larger than 1 GiB: digested only when asked for")  # type: ignore[arg-type] # a path
-        try:
-            found: Fingerprint = self._runtime.fingerprint(obj, scope=scope)
-        except Exception as error:
-            # what is known of it (its name, where it should be) is kept all the same
-            guard(f"artifact of component {self.name!r}", error)
-            return Fingerprint(note=str(error)[:500] or error.__class__.__name__)
-        return found
-
-    def _open(
-        self,
-        direction: Direction,
-        obj: object,
-        name: str | None,
-        type: str | None,
-        uri: str | os.PathLike[str] | None,
-        found: Fingerprint,
-        context: ArtifactContext | None,
-        sources: Iterable[SpanContext],
-        start_ns: int,
-    ) -> tuple[trace.Span | None, ArtifactContext | None]:
-        """Return the artifact's I/O span, still open, and for an output the context that a carrier may take along."""
-        path = os.path.abspath(obj) if isinstance(obj, os.PathLike) else None
-        if name is None:
-            name = direction if path is None else os.path.basename(path) or "root"
-        check_name(name, "an artifact's name")
-        if found.rows is not None:
-            self._runtime.instruments.artifact(
-                self._labels,
-                direction=direction,
-                name=name,
-                rows=found.rows,
-                columns=found.columns,
-                missing=found.missing,
-            )
-        self._counts[direction] += 1
-        if self._counts[direction] > MAX_ARTIFACTS:
-            self._rest[direction].append((name, found))
-            return None, None
-        attributes: dict[str, Any] = {
-            A.MLOTEL_IO_DIRECTION: direction,
-            A.MLOTEL_RUN_ID: self.run_id,
-            A.MLOTEL_ARTIFACT_NAME: name,
-        }
-        if uri is not None:
-            attributes[A.MLOTEL_ARTIFACT_URI] = uris.clean(os.fspath(uri))
-        elif path is not None:
-            attributes[A.MLOTEL_ARTIFACT_URI] = uris.of_absolute(path)
-        if type is not None:
-            attributes[A.MLOTEL_ARTIFACT_TYPE] = str(type)[:255]
-        for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
-            if value is not None:
-                attributes.setdefault(key, value)
-        links: list[Link] = []
-        if direction == "input":
-            producer = self._producer(obj, path, found, context, attributes)
-            if producer is not None:
-                links.append(producer)
-        else:
-            links.extend(Link(source, {A.MLOTEL_LINK_TYPE: "derived_from"}) for source in sources)
-            if links:
-                attributes[A.MLOTEL_ARTIFACT_DERIVED_FROM] = [f"{link.context.span_id:016x}" for link in links]
-        span = self._runtime.tracer.start_span(
-            f"{'read' if direction == 'input' else 'write'} {name}",
-            context=self._context,
-            attributes=attributes,
-            links=links,
-            start_time=start_ns,
-        )
-        span_context = span.get_span_context()
-        if direction == "input":
-            self._inputs.append((name, path or _reference(obj), span_context))
-            return span, None
-        written = ArtifactContext(carriers.format_traceparent(span_context), found.digest)
-        self._written[name] = written
-        return span, written
-
-    def _close(self, span: trace.Span, written: ArtifactContext | None, found: Fingerprint) -> None:
-        span.end(self._now())
-        if written is not None and found.digest is not None and not found.empty:
-            context = span.get_span_context()
-            self._runtime.producers.remember(found.digest, context.trace_id, context.span_id)
+    @property
+    def _artifacts(self) -> Artifacts:
+        if self._io is None:
+            self._io = Artifacts(self)
+        return self._io
 
     def _read(self, path: Path, content: object, name: str | None, type: str | None) -> None:
-        """Record a file as an input by the table that was read from it, so that it is not read twice."""
+        """Record a file as an input by the table that was read from it."""
         try:
             if self._recording:
-                start_ns = self._now()
-                found = replace(self._fingerprint(content, None), size=path.stat().st_size)
-                span, _ = self._open("input", path, name, type, None, found, None, (), start_ns)
-                if span is not None:
-                    self._close(span, None, found)
+                self._artifacts.log_content(Item("input", path, name, type), content)
         except Exception as error:
             guard(f"read_table of component {self.name!r}", error)
 
@@ -394,118 +272,41 @@ class ActiveRun:
         self, content: object, path: Path, name: str | None, type: str | None, derived_from: object
     ) -> Iterator[ArtifactContext | None]:
         """Hold the write span of a file open while it is written with the context that this yields inside."""
-        span: trace.Span | None = None
-        written: ArtifactContext | None = None
-        found = Fingerprint()
         try:
-            start_ns = self._now()
-            found = self._fingerprint(content, None)
-            sources = self._sources(derived_from)
-            span, written = self._open(
-                "output", path, name, type, None, replace(found, size=None), None, sources, start_ns
-            )
+            item = Item("output", path, name, type, derived_from=derived_from)
         except Exception as error:
             guard(f"write_table of component {self.name!r}", error)
-        try:
-            yield written if found.digest is not None else None
-        except BaseException as error:
-            if span is not None:  # nothing was written: no artifact that a reader could have
-                span.set_status(Status(StatusCode.ERROR, _message(error)))
-                span.end(self._now())
-            raise
-        try:
-            if span is not None:
-                span.set_attribute(A.MLOTEL_ARTIFACT_SIZE, path.stat().st_size)
-                self._close(span, written, found)
-        except Exception as error:
-            guard(f"write_table of component {self.name!r}", error)
-
-    def _producer(
-        self,
-        obj: object,
-        path: str | None,
-        found: Fingerprint,
-        context: ArtifactContext | None,
-        attributes: dict[str, Any],
-    ) -> Link | None:
-        """Return the link to the span that wrote an input, in order of how much the ways can be trusted."""
-        producer: SpanContext | None = None
-        way = ""
-        for candidate, name in self._carried(obj, path, found, context):
-            # who hands over headers vouches for them; what stands in or beside a file may be older than its content
-            if candidate.digest != found.digest and not (name == "header" and candidate.digest is None):
-                attributes.setdefault(A.MLOTEL_ARTIFACT_NOTE, f"{name} context is of other content: not believed")
-                continue
-            producer, way = carriers.parse_traceparent(candidate.traceparent), name
-            if producer is not None:
-                break
-        if producer is None and found.digest is not None and not found.empty:
-            ids = self._runtime.producers.find(found.digest)
-            if ids is not None:
-                producer, way = SpanContext(ids[0], ids[1], is_remote=True), "digest"
-        if producer is None:
-            return None
-        attributes[A.MLOTEL_LINK_TYPE] = "consumes"
-        attributes[A.MLOTEL_LINK_RESOLVED_BY] = way
-        link = {A.MLOTEL_LINK_TYPE: "consumes", A.MLOTEL_LINK_RESOLVED_BY: way}
-        if found.digest is not None:
-            link[A.MLOTEL_ARTIFACT_DIGEST] = found.digest
-        return Link(producer, link)
-
-    def _carried(
-        self, obj: object, path: str | None, found: Fingerprint, context: ArtifactContext | None
-    ) -> Iterator[tuple[ArtifactContext, str]]:
-        if context is not None:
-            yield context, "header"
-        if path is not None:
-            embedded = arrow.from_file(path) if found.scope == "logical" else None
-            if embedded is not None:
-                yield embedded, "embedded"
-            beside = sidecar.read(path)
-            if beside is not None:
-                yield beside, "sidecar"
-        else:
-            embedded = arrow.from_metadata(getattr(getattr(obj, "schema", None), "metadata", None))
-            if embedded is not None:
-                yield embedded, "embedded"
-        inherited = self._runtime.inherited.get(found.digest or "")
-        if inherited is not None:
-            yield inherited, "env"
-
-    def _sources(self, derived_from: object) -> list[SpanContext]:
-        """Return the read spans of the inputs named, or given, in `derived_from`."""
-        if derived_from is None or (isinstance(derived_from, tuple) and not derived_from):
-            return []
-        wanted = derived_from if isinstance(derived_from, (list, tuple, set, frozenset)) else [derived_from]
-        found: list[SpanContext] = []
-        for item in wanted:
-            matches = [span for name, logged, span in self._inputs if _is_input(item, name, logged)]
-            if not matches:
-                what = repr(item) if isinstance(item, str) else f"a {type(item).__qualname__}"
-                guard(
-                    f"derived_from of component {self.name!r}",
-                    ValueError(f"{what} is no input of this run: log it with log_input first"),
-                )
-            found.extend(matches)
-        return found
+            item = Item("output", path, None, type, derived_from=derived_from)
+        with self._artifacts.writing(item, content) as context:
+            yield context
 
     # -- values
 
     @_guarded
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record parameters: scalars by value, other objects by their type's name; secrets by name are redacted."""
+        """Record parameters: scalars by value, other objects by their type's name; secrets by name are redacted.
+
+        The first 32 stand on the span; the digest of all of them does too.
+        """
         self._span.set_attributes(self._add_params(params))
 
     def _add_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
         attributes: dict[str, Any] = {}
+        known = self._params
         for key, value in params.items():
-            key = str(key)[:255]
-            self._params[key] = shown = parameter_value(key, value)
-            if len(self._params) <= MAX_PARAMS:
+            key = str(attribute_value(str(key)))[:255]
+            if key not in known and len(known) >= MOST_PARAMS:
+                self._dropped += 1
+                continue
+            known[key] = shown = parameter_value(key, value)
+            if len(known) <= MAX_PARAMS or f"{A.MLOTEL_PARAM}.{key}" in self._shown:
+                self._shown.add(f"{A.MLOTEL_PARAM}.{key}")
                 attributes[f"{A.MLOTEL_PARAM}.{key}"] = shown
-        text = orjson.dumps(self._params, option=orjson.OPT_SORT_KEYS)
-        attributes[A.MLOTEL_PARAMS_DIGEST] = f"blake3:{blake3.blake3(text).hexdigest()}"
         return attributes
+
+    def _params_digest(self) -> str:
+        text = orjson.dumps(self._params, option=orjson.OPT_SORT_KEYS)
+        return f"blake3:{blake3.blake3(text).hexdigest()}"
 
     @_guarded
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -575,14 +376,14 @@ class ActiveRun:
 
         What it returns can be pickled if `function` can: another process receives the ids alone.
         """
-        return _Wrapped(function, self._context, carriers.format_traceparent(self._span.get_span_context()))
+        return Wrapped(function, self._context, carriers.format_traceparent(self._span.get_span_context()))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make runs in a child process children of this one."""
         if not self._recording:
             return {}
         traceparent = carriers.format_traceparent(self._span.get_span_context())
-        return environment.variables(traceparent, self._written.values())
+        return environment.variables(traceparent, () if self._io is None else self._io.written.values())
 
     def inject(self, carrier: MutableMapping[str, str], artifact: str | None = None) -> None:
         """Put the context of this run, or of its output named `artifact`, into a message's headers."""
@@ -591,9 +392,9 @@ class ActiveRun:
                 return
             context = ArtifactContext(carriers.format_traceparent(self._span.get_span_context()))
             if artifact is not None:
-                if artifact not in self._written:
+                if artifact not in self._artifacts.written:
                     raise ValueError(f"{artifact!r} is no output of this run: log it with log_output first")
-                context = self._written[artifact]
+                context = self._artifacts.written[artifact]
             headers.write(carrier, context)
         except Exception as error:
             guard(f"inject of component {self.name!r}", error)
@@ -625,9 +426,8 @@ class ActiveRun:
     def _end(self, error: BaseException | str | None) -> None:
         state, error_type = _outcome(error)
         span = self._span
-        for direction in self._rest:
-            if self._rest[direction]:
-                self._manifest(direction)
+        if self._io is not None:
+            self._io.finish()
         end_ns = self._now()
         cpu_s = (provenance.cpu_time_ns() - self._cpu_ns) / 1e9
         memory = provenance.peak_memory()
@@ -635,8 +435,9 @@ class ActiveRun:
             attributes: dict[str, Any] = {A.MLOTEL_RUN_STATE: state, A.MLOTEL_RUN_CPU_TIME: cpu_s}
             if memory is not None:
                 attributes[A.MLOTEL_RUN_MEMORY_PEAK] = memory
-            if len(self._params) > MAX_PARAMS:
-                self._dropped += len(self._params) - MAX_PARAMS
+            if self._params:
+                attributes[A.MLOTEL_PARAMS_DIGEST] = self._params_digest()
+                self._dropped += max(0, len(self._params) - MAX_PARAMS)
             if self._dropped:
                 attributes[A.MLOTEL_RUN_DROPPED] = self._dropped
             if error_type is not None:
@@ -672,110 +473,14 @@ class ActiveRun:
             attributes={
                 A.MLOTEL_RUN_ID: self.run_id,
                 A.EXCEPTION_TYPE: error_type,
-                A.EXCEPTION_MESSAGE: _text(error)[:4000],
+                A.EXCEPTION_MESSAGE: message(error)[:4000],
                 A.EXCEPTION_STACKTRACE: "".join(lines)[-16_000:],
             },
             severity=17,  # ERROR
         )
 
-    def _manifest(self, direction: Direction) -> None:
-        """Tell the artifacts past the cap by a manifest: a span with the digest of the list, the list as events."""
-        from mlotel.hashing import digest_manifest
 
-        entries = self._rest[direction]
-        digest = digest_manifest((name, found.digest or "") for name, found in entries)
-        name = "manifest"
-        now = self._now()
-        attributes: dict[str, Any] = {
-            A.MLOTEL_IO_DIRECTION: direction,
-            A.MLOTEL_RUN_ID: self.run_id,
-            A.MLOTEL_ARTIFACT_NAME: name,
-            A.MLOTEL_ARTIFACT_DIGEST: digest,
-            A.MLOTEL_ARTIFACT_DIGEST_SCOPE: "manifest",
-            A.MLOTEL_ARTIFACT_ROWS: len(entries),
-        }
-        span = self._runtime.tracer.start_span(
-            f"{'read' if direction == 'input' else 'write'} {name}",
-            context=self._context,
-            attributes=attributes,
-            start_time=now,
-        )
-        span.end(now)
-        for first in range(0, len(entries), _MANIFEST_PART):
-            part = [{"name": name, "digest": found.digest} for name, found in entries[first : first + _MANIFEST_PART]]
-            self._runtime.events.emit(
-                E.MLOTEL_ARTIFACT_MANIFEST,
-                time_ns=now,
-                context=span.get_span_context(),
-                attributes={
-                    A.MLOTEL_RUN_ID: self.run_id,
-                    A.MLOTEL_ARTIFACT_DIGEST: digest,
-                    A.MLOTEL_IO_DIRECTION: direction,
-                },
-                body=orjson.dumps(part).decode(),
-            )
-
-
-class _Wrapped:
-    """A function that runs in a run's context; pickled, it takes the ids along and leaves the context behind."""
-
-    def __init__(self, function: Callable[..., Any], context: Context | None, traceparent: str) -> None:
-        self._function = function
-        self._context = context
-        self._traceparent = traceparent
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        context = self._context
-        if context is None:
-            parent = carriers.parse_traceparent(self._traceparent)
-            context = context_api.get_current()
-            if parent is not None:
-                context = trace.set_span_in_context(trace.NonRecordingSpan(parent), context)
-        token = context_api.attach(context)
-        try:
-            return self._function(*args, **kwargs)
-        finally:
-            context_api.detach(token)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Wrapped, (self._function, None, self._traceparent)
-
-
-_describe = attrgetter("type", "digest", "scope", "size", "rows", "columns", "schema_digest", "missing", "note")
-_DESCRIPTION = (
-    A.MLOTEL_ARTIFACT_TYPE,
-    A.MLOTEL_ARTIFACT_DIGEST,
-    A.MLOTEL_ARTIFACT_DIGEST_SCOPE,
-    A.MLOTEL_ARTIFACT_SIZE,
-    A.MLOTEL_ARTIFACT_ROWS,
-    A.MLOTEL_ARTIFACT_COLUMNS,
-    A.MLOTEL_ARTIFACT_SCHEMA_DIGEST,
-    A.MLOTEL_ARTIFACT_MISSING,
-    A.MLOTEL_ARTIFACT_NOTE,
-)
-
-
-def _write_sidecar(path: Path, context: ArtifactContext) -> None:
-    sidecar.write(path, context)
-
-
-def _reference(obj: object) -> weakref.ref[Any] | None:
-    """Return what an input is known again by without keeping it alive, or None for what takes no weak reference."""
-    try:
-        return weakref.ref(obj)
-    except TypeError:
-        return None
-
-
-def _is_input(item: object, name: str, logged: weakref.ref[Any] | str | None) -> bool:
-    if isinstance(item, str):
-        return item == name
-    if isinstance(logged, str):
-        return isinstance(item, os.PathLike) and os.path.abspath(item) == logged
-    return logged is not None and logged() is item
-
-
-def _outcome(error: BaseException | str | None) -> tuple[str, str | None]:
+def _outcome(error: BaseException | type[BaseException] | str | None) -> tuple[str, str | None]:
     """Return the state a run ends in, and the error's type where it is one.
 
     SystemExit is success or failure by its code. A generator that is closed early did what it was asked. What else
@@ -784,7 +489,9 @@ def _outcome(error: BaseException | str | None) -> tuple[str, str | None]:
     if error is None or isinstance(error, GeneratorExit):
         return "ok", None
     if isinstance(error, str):
-        return "failed", "_OTHER"
+        return "failed", "_OTHER"  # what OpenTelemetry calls an error without a type
+    if isinstance(error, type) and issubclass(error, BaseException):  # end(error=ValueError): the class will do
+        return "failed", error.__qualname__
     if isinstance(error, SystemExit):
         return ("ok", None) if error.code in (None, 0) else ("failed", "SystemExit")
     kind = type(error)
@@ -793,16 +500,7 @@ def _outcome(error: BaseException | str | None) -> tuple[str, str | None]:
 
 
 def _message(error: BaseException | str | None) -> str:
-    if isinstance(error, BaseException):
-        return f"{type(error).__name__}: {_text(error)}"[:1000]
-    return str(error)[:1000]
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # an exception whose __str__ fails is still an exception
-        return "(its message cannot be shown)"
+    return (describe(error) if isinstance(error, BaseException) else str(error))[:1000]
 
 
 def caller_file(depth: int) -> str | None:

@@ -6,6 +6,7 @@ own) is decided in `mlotel.sdk`, which is loaded by name at the first run, as op
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import time
@@ -13,13 +14,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from opentelemetry.trace import SpanContext, Tracer
+from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
 if TYPE_CHECKING:
     from mlotel.instruments import Instruments
     from mlotel.model import ArtifactContext
 
-__all__ = ["Clock", "EventSink", "Producers", "Runtime", "current", "guard", "install"]
+__all__ = [
+    "Clock",
+    "EventSink",
+    "Producers",
+    "Runtime",
+    "current",
+    "describe",
+    "guard",
+    "install",
+    "message",
+    "nothing",
+]
 
 logger = logging.getLogger("mlotel")
 
@@ -105,11 +117,40 @@ def install(resolve: _Edge | None) -> _Edge | None:
 
 
 def current() -> Runtime:
-    """Return the runtime for a run that starts now."""
+    """Return the runtime for a run that starts now; one that records nothing where none can be had."""
     global _resolve
-    if _resolve is None:
-        _resolve = importlib.import_module("mlotel.sdk").runtime
-    return _resolve()
+    try:
+        if _resolve is None:
+            _resolve = importlib.import_module("mlotel.sdk").runtime
+        return _resolve()
+    except Exception as error:
+        guard("telemetry could not be set up, runs are not recorded", error)
+        return nothing()
+
+
+class _Nothing:
+    """Stands for every part of a runtime that records nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@functools.cache
+def nothing() -> Runtime:
+    """Return the runtime that records nothing."""
+    none: Any = _Nothing()
+    return Runtime(
+        recording=False,
+        tracer=NoOpTracer(),
+        events=none,
+        instruments=none,
+        producers=none,
+        fingerprint=none,
+        clock=SystemClock(),
+        new_run_id=str,
+        attributes={},
+        start_attributes={},
+    )
 
 
 _told: set[tuple[str, str]] = set()
@@ -120,11 +161,25 @@ def guard(what: str, error: Exception) -> None:
 
     The traceback goes to the debug level: a user who did nothing wrong needs the sentence, who mends it needs the rest.
     """
-    key = (what, f"{type(error).__name__}: {error}"[:200])
+    text = describe(error)
+    key = (what, text[:200])
     if key in _told:
         return
     if len(_told) > 1000:  # messages that differ each time must not fill the memory
         _told.clear()
     _told.add(key)
-    logger.warning("mlotel: %s: %s: %s", what, type(error).__name__, error)
+    logger.warning("mlotel: %s: %s", what, text)
     logger.debug("mlotel: %s", what, exc_info=error)
+
+
+def describe(error: BaseException) -> str:
+    """Return ``Type: message`` of an exception, also of one whose message cannot be made."""
+    return f"{type(error).__name__}: {message(error)}"
+
+
+def message(error: BaseException) -> str:
+    """Return an exception's message, also where its ``__str__`` fails."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"

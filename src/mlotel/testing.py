@@ -136,6 +136,7 @@ def capture() -> Iterator[CapturedRuns]:
         yield captured
     finally:
         _runtime.install(before)
+        captured.store.close()  # it is opened again if something is asked later
 
 
 @pytest.fixture

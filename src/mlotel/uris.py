@@ -6,13 +6,23 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-__all__ = ["clean", "of_absolute", "of_path"]
+__all__ = ["clean", "hide_credentials", "of_absolute", "of_path"]
 
 _LIMIT = 2048
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters at least: C:\ is a drive
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_AUTHORITY = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\s]*)@")
+# Azure names its containers there (abfss://container@account): no secret, and half of where the artifact lies
+_CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+_HOSTS = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?(,(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?)*")
+_SCP = re.compile(r"[^@/:\s]+@([^@/:\s]+):(?!//)(.+)")
+_PAIR = re.compile(
+    r"(?:^|(?<=[;?&,\s]))[^;?&,=\s/]*(?:passw|pwd|secret|token|credential|signature|(?:api|access|account|private)[_-]?key)"
+    r"[^;?&,=\s/]*=[^;&]*[;&]?",
+    re.IGNORECASE,
+)
 # What names a version of the artifact stays; any other part of a query may be a signature, a token or a password
 _KEPT = frozenset({"generation", "snapshot", "snapshotid", "version", "versionid", "table"})
 
@@ -28,28 +38,44 @@ def of_absolute(path: str) -> str:
     return Path(path).as_uri()
 
 
+def hide_credentials(text: str) -> str:
+    """Return `text` with the users and passwords of its URIs, and its ``password=…`` parts, taken out."""
+    return _PAIR.sub("", _AUTHORITY.sub(_without_user, text))
+
+
+def _without_user(match: re.Match[str]) -> str:
+    scheme, user = match.groups()
+    return match[0] if scheme.lower() in _CONTAINERS and ":" not in user else f"{scheme}://"
+
+
 def clean(uri: str) -> str:
     """Return `uri` without user, password, fragment and every query parameter that does not name a version.
 
     A relative or absolute path becomes a ``file:`` URI. Text past 2,048 characters is cut.
     """
-    uri = _CONTROL.sub("", uri.strip())[: 4 * _LIMIT]
+    uri = hide_credentials(_CONTROL.sub("", uri[: 4 * _LIMIT]).strip())
+    remote = _SCP.fullmatch(uri)
+    if remote is not None:
+        return f"ssh://{remote[1]}/{remote[2]}"[:_LIMIT]
     if not _SCHEME.match(uri):
         return of_path(uri)[:_LIMIT]
-    if uri[:5].lower() == "jdbc:":
-        return ("jdbc:" + clean(uri[5:].split(";", 1)[0]))[:_LIMIT]
+    scheme, _, rest = uri.partition(":")
+    scheme = scheme.lower()
+    if scheme == "data":
+        return "data:"  # the rest is the content itself
+    if scheme == "jdbc":
+        return ("jdbc:" + clean(rest.split(";", 1)[0]) if _SCHEME.match(rest) else "jdbc:")[:_LIMIT]
     try:
         parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
         pairs = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:  # an unfinished IPv6 address: keep what is surely no secret
-        return uri.split(":", 1)[0] + ":"
-    query = urlencode([(key, value) for key, value in pairs if key.lower() in _KEPT])
+    except ValueError:  # no URI, whatever it is: keep what is surely no secret
+        return f"{scheme}:"
+    if _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]) is None:
+        return f"{scheme}:"  # no port after the colon: a piece of a password that holds "/", "?" or "#"
     path = parts.path
-    if not parts.netloc and "@" in path and parts.scheme not in ("file", "s3", "gs"):
-        path = path.rpartition("@")[2]  # scp form (git@host:path) and opaque URIs such as mailto-like DSNs
-    cleaned = urlunsplit((parts.scheme, host, path, query, ""))
-    # urlunsplit drops the empty authority of schemes it does not know (hdfs:///x)
-    if not host and uri[len(parts.scheme) :].startswith(":///") and not cleaned[len(parts.scheme) :].startswith("://"):
-        cleaned = f"{parts.scheme}://{path}" + (f"?{query}" if query else "")
-    return cleaned[:_LIMIT]
+    if not parts.netloc and "@" in path and scheme not in ("file", "s3", "gs"):
+        path = path.rpartition("@")[2]  # user:password@host, and what vendors made up in its likeness
+    query = urlencode([(key, value) for key, value in pairs if key.lower() in _KEPT])
+    # put together by hand: urlunsplit drops the empty authority of the schemes it does not know (hdfs:///x)
+    authority = f"//{parts.netloc}" if rest.startswith("//") else ""
+    return f"{scheme}:{authority}{path}{'?' if query else ''}{query}"[:_LIMIT]

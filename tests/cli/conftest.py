@@ -63,7 +63,7 @@ def store(book: Book, tmp_path: Path) -> Callable[[], Path]:
 
     def write() -> Path:
         path = tmp_path / "runs.jsonl"
-        path.write_text(otlp_lines(book.made))
+        path.write_text(otlp_lines(book))
         return path
 
     return write

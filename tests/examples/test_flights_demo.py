@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
-from conftest import EXAMPLES, Desk
+from desk import EXAMPLES, Desk
 from scipy import stats
 
 EVERY = 20
@@ -58,6 +58,10 @@ def _column(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
     return np.asarray(table[name].to_numpy(), dtype=float)
 
 
+def _predicted(desk: Desk, month: str) -> np.ndarray[Any, Any]:
+    return _column(pq.read_table(desk.folder / f".mlotel-demo/predictions/{month}.parquet"), "predicted_delay")
+
+
 def test_every_step_is_a_run_of_its_own(runs: list[Run]) -> None:
     """17 processes are 17 runs in 17 traces: nothing but the files joins them."""
     expected = ["ingest", "clean", "featurize", "train", *["predict"] * 12, "evaluate"]
@@ -92,14 +96,12 @@ def test_prediction_statistics_are_scipys(desk: Desk, runs: list[Run], truth: pa
     departed = truth.filter(pc.is_valid(truth["dep_time"]))
     for run in runs[4:16]:
         month = run["tags"]["month"]
-        values = _column(
-            pq.read_table(desk.folder / ".mlotel-demo/predictions" / f"{month}.parquet"), "predicted_delay"
-        )
+        values = _predicted(desk, month)
         expected = {
             "count": int((_column(departed, "month") == int(month[5:])).sum()),
             "missing": 0,
             "mean": values.mean(),
-            "std": values.std(ddof=1),
+            "std": values.std(ddof=0),
             "min": values.min(),
             "max": values.max(),
             "skew": stats.skew(values),
@@ -115,9 +117,7 @@ def test_errors_are_those_of_the_csv(desk: Desk, runs: list[Run], truth: pa.Tabl
     for number, month in enumerate(MONTHS, 1):
         # the order of rows is kept from the CSV to the predictions
         flights = departed.filter(pa.array(_column(departed, "month") == number))
-        predicted = _column(
-            pq.read_table(desk.folder / ".mlotel-demo/predictions" / f"{month}.parquet"), "predicted_delay"
-        )
+        predicted = _predicted(desk, month)
         actual, naive = _column(flights, "arr_delay"), _column(flights, "dep_delay")
         assert metrics[f"error.{month}"] == pytest.approx(np.nanmean(np.abs(actual - predicted)))
         assert metrics[f"naive.{month}"] == pytest.approx(np.nanmean(np.abs(actual - naive)))

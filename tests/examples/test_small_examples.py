@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from conftest import EXAMPLES, Desk
+from desk import EXAMPLES, Desk
 
 
 def test_the_quickstart_needs_no_configuration(desk: Desk) -> None:
@@ -20,13 +20,12 @@ def test_the_quickstart_needs_no_configuration(desk: Desk) -> None:
 def test_the_quickstart_says_what_to_type(desk: Desk) -> None:
     """Each command in the script's own docstring works."""
     desk.python("quickstart.py")
-    typed = [
-        line.strip() for line in (EXAMPLES / "quickstart.py").read_text().splitlines() if line.startswith("    mlotel")
-    ]
+    script = (EXAMPLES / "quickstart.py").read_text()
+    typed = [line.split() for line in script.splitlines() if line.startswith("    mlotel ")]
 
     assert typed
     for line in typed:
-        done = desk.type(*line.split())
+        done = desk.type(*line)
         assert done.returncode == 0, done.stderr
         assert "clean" in done.stdout
 

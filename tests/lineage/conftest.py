@@ -26,8 +26,8 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBook]
 
     def write(book: Book) -> Store:
         if request.param == "list":
-            return BookStore(book.made)
-        lines = otlp_lines(book.made)
+            return BookStore(book.made, book.manifests)
+        lines = otlp_lines(book)
         if request.param == "memory":
             return MemoryStore(lines.encode().splitlines())
         folder = tmp_path / "store"

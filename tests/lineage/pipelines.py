@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from mlotel.model import Artifact, Link, Run
@@ -42,6 +43,7 @@ class Book:
 
     def __init__(self) -> None:
         self.made: list[Run] = []
+        self.manifests: dict[str, list[Artifact]] = {}
         self._now = START
         self._spans = 0
 
@@ -89,6 +91,17 @@ class Book:
         self.made.append(run)
         return run
 
+    def manifest(self, run: Run, direction: str, contents: Iterable[str]) -> Run:
+        """Add a manifest of further contents to what a run read or wrote, as it is done past a hundred of them."""
+        listed = self._io(run, direction, Io("manifest of " + run.run_id, name="manifest", scope="manifest"), ())
+        self.manifests[listed.span_id] = [
+            replace(listed, name=each, digest=digest(each), scope=None, rows=None) for each in contents
+        ]
+        field = "inputs" if direction == "input" else "outputs"
+        changed = replace(run, **{field: (*getattr(run, field), listed)})
+        self.made[self.made.index(run)] = changed
+        return changed
+
     def _io(self, run: Run, direction: str, what: str | Io, inputs: Sequence[Artifact]) -> Artifact:
         io = Io(what) if isinstance(what, str) else what
         link = io.link
@@ -118,8 +131,9 @@ class Book:
 class BookStore:
     """A store over runs held in a list, as plain as can be: what the walk is tested on beside the real ones."""
 
-    def __init__(self, runs: Iterable[Run]) -> None:
+    def __init__(self, runs: Iterable[Run], manifests: Mapping[str, Sequence[Artifact]] = MappingProxyType({})) -> None:
         self._runs = list(runs)
+        self._manifests = manifests
         self.questions = 0
 
     def runs(self, *, component: str | None = None, limit: int | None = None) -> Sequence[Run]:
@@ -155,13 +169,17 @@ class BookStore:
         found = [
             each
             for run in self._runs
-            for each in (*run.inputs, *run.outputs)
+            for io in (*run.inputs, *run.outputs)
+            for each in (io, *self._manifests.get(io.span_id, ()))
             if (name is None or each.name == name)
             and (uri is None or each.uri == uri)
             and (direction is None or each.direction == direction)
             and (digest is None or (each.digest or "").startswith(digest) or _value(each.digest).startswith(digest))
         ]
         return sorted(found, key=lambda each: -each.time_ns)
+
+    def manifest_entries(self, span_id: str) -> Sequence[Artifact]:
+        return self._manifests.get(span_id, ())
 
 
 def _value(digest: str | None) -> str:
@@ -171,28 +189,49 @@ def _value(digest: str | None) -> str:
 # --- the same as OTLP/JSON lines, written without mlotel's encoder ----------------------------------------------------
 
 
-def otlp_lines(runs: Iterable[Run]) -> str:
-    """Return the runs as a collector's file exporter writes them: one request a line, a run's spans in one request."""
-    return "".join(json.dumps(_request(run)) + "\n" for run in runs)
+def otlp_lines(book: Book) -> str:
+    """Return the runs as OTLP/JSON lines: all that is known of a run on one."""
+    return "".join(json.dumps(_request(run, book.manifests)) + "\n" for run in book.made)
 
 
-def _request(run: Run) -> dict[str, Any]:
+def _request(run: Run, manifests: Mapping[str, Sequence[Artifact]]) -> dict[str, Any]:
     resource, scope = {"attributes": _attributes({"service.name": run.service})}, {"name": "mlotel"}
-    spans = [_io_span(run, each) for each in (*run.inputs, *run.outputs)]
+    ios = (*run.inputs, *run.outputs)
+    spans = [_io_span(run, each) for each in ios]
+    records = [_manifest_record(run, each, manifests[each.span_id]) for each in ios if each.span_id in manifests]
     if run.end_ns is not None:
         spans.append(_run_span(run))
-        return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}]}
-    # Not ended: what the store knows of the run itself is its start record
-    start = {
+    else:  # what the store knows of the run itself is its start record
+        records.append(_start_record(run))
+    return {
+        "resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}],
+        "resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": records}]}],
+    }
+
+
+def _start_record(run: Run) -> dict[str, Any]:
+    return {
         "timeUnixNano": str(run.start_ns),
         "eventName": "mlotel.run.start",
         "traceId": run.trace_id,
         "spanId": run.span_id,
         "attributes": _attributes({"mlotel.component.name": run.component, "mlotel.run.id": run.run_id}),
     }
+
+
+def _manifest_record(run: Run, io: Artifact, entries: Iterable[Artifact]) -> dict[str, Any]:
+    attributes = {
+        "mlotel.run.id": run.run_id,
+        "mlotel.artifact.digest": io.digest,
+        "mlotel.io.direction": io.direction,
+    }
     return {
-        "resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": spans}]}],
-        "resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [start]}]}],
+        "timeUnixNano": str(io.time_ns),
+        "eventName": "mlotel.artifact.manifest",
+        "traceId": run.trace_id,
+        "spanId": io.span_id,
+        "attributes": _attributes(attributes),
+        "body": {"stringValue": json.dumps([{"name": each.name, "digest": each.digest} for each in entries])},
     }
 
 

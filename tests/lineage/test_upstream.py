@@ -295,6 +295,29 @@ def test_many_writers_and_readers_of_one_digest_are_asked_for_once(book):
     assert store.questions < 10
 
 
+def test_a_producer_that_told_its_outputs_in_a_manifest_is_found(book, opened):
+    """Past a hundred outputs there is no span for each: the entry of the manifest is the write."""
+    book.manifest(book.run("split", ["raw"]), "output", [f"part {number}" for number in range(150)])
+    use = book.run("use", ["part 149"], ["result"])
+
+    found = upstream(opened(book), use)
+
+    assert components(found) == ["split", "use"]
+    assert Edge(digest("part 149"), use.run_id, "read", "digest") in found.edges
+
+
+def test_what_a_manifest_lists_was_read(book, opened):
+    """Past a hundred inputs there is no span for each: the producers of all that the manifest lists are found."""
+    for number in range(5):
+        book.run(f"make {number}", [], [f"part {number}"])
+    join = book.manifest(book.run("join", ["part 0"]), "input", [f"part {number}" for number in range(1, 5)])
+
+    found = upstream(opened(book), join)
+
+    assert components(found) == ["make 0", "make 1", "make 2", "make 3", "make 4", "join"]
+    assert "manifest" in names(found)
+
+
 def test_a_trace_of_several_runs_stands_for_all_of_them(book, opened):
     """Every run of the trace is in the answer, and what stands behind each."""
     book.run("ingest", ["raw"], ["clean"])

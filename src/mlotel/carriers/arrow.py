@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from mlotel.carriers import artifact_context
 from mlotel.model import ArtifactContext
 
-__all__ = ["PREFIX", "embed", "from_file", "from_metadata", "strip"]
+__all__ = ["PREFIX", "embed", "from_file", "from_metadata", "from_table", "strip"]
 
 PREFIX = b"mlotel."
 _TRACEPARENT = b"mlotel.traceparent"
@@ -28,18 +29,26 @@ def from_metadata(metadata: Mapping[bytes, bytes] | None) -> ArtifactContext | N
         return None
 
 
+def from_table(obj: object) -> ArtifactContext | None:
+    """Return the context held by a pyarrow table or record batch, or None for any other object."""
+    pa = sys.modules.get("pyarrow")  # not imported to recognise its objects: who has one has imported it
+    if pa is None or not isinstance(obj, (pa.Table, pa.RecordBatch)):
+        return None
+    return from_metadata(obj.schema.metadata)
+
+
 def from_file(path: str) -> ArtifactContext | None:
     """Return the context held by a Parquet, Feather or Arrow IPC file, or None where it has none or cannot be read."""
-    import pyarrow as pa  # loaded only when a table comes
-
     try:
+        import pyarrow as pa  # loaded only when a table comes
+
         if path.lower().endswith(".parquet"):
             import pyarrow.parquet as pq
 
             return from_metadata(pq.read_schema(path).metadata)
         with pa.OSFile(path) as source:
             return from_metadata(pa.ipc.open_file(source).schema.metadata)
-    except (OSError, pa.ArrowException):
+    except Exception:  # whatever a damaged or hostile file makes Arrow raise: it holds no context
         return None
 
 

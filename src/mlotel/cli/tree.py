@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlotel.cli.output import print_trimmed
 from mlotel.cli.tables import describe_artifact, describe_run
-from mlotel.cli.text import clean
+from mlotel.cli.text import clean, short_id
 from mlotel.lineage import node_id
 from mlotel.model import Lineage
 
@@ -125,9 +125,7 @@ class _Branches:
             label.append(f"  read as {clean(name)}", style="dim")
         run = self._producer(node)
         if run is not None:
-            label.append("\nby ", style="dim").append_text(describe_run(self._console, self._runs[run]))
-            if run in self._shown:
-                label.append("  ↑ shown above", style="dim")
+            label.append("\nby ", style="dim").append_text(self._run_label(run))
             found_by = self._found_by.get((node, reader or ""))
             if found_by:
                 label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="dim")
@@ -135,11 +133,17 @@ class _Branches:
             label.append("\nno run wrote it" + (f": {clean(artifact.uri)}" if artifact.uri else ""), style="dim")
         return label
 
+    def _run_label(self, run_id: str) -> Text:
+        if run_id in self._shown:
+            return self._reference(run_id, None, "↑", "shown above")
+        return describe_run(self._console, self._runs[run_id])
+
     def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
         from rich.text import Text
 
         if node in self._runs:
-            return describe_run(self._console, self._runs[node]).append(f"  {arrow} {where}", style="dim")
+            label = Text().append(clean(self._runs[node].component), style="bold")
+            return label.append(f"  {short_id(node)}").append(f"  {arrow} {where}", style="dim")
         known, name = self._artifacts[node].name, self._name_read(node, reader)
         same = "" if name == known else f"the same content as {clean(known)}, "
         return Text().append(clean(name), style="bold blue").append(f"  {arrow} {same}{where}", style="dim")

@@ -25,8 +25,10 @@ __all__ = ["UnstableValueError", "ValueHasher", "class_name"]
 _NAN = struct.pack("<Q", 0x7FF8000000000000)
 # Packages whose functions and classes are identified by name: the name says what they do.
 _LIBRARIES = frozenset({"builtins", "numpy", "scipy", "sklearn", "math", "operator"})
-# Attributes that say how or how fast a model was fitted on this machine, not what it is.
-_VOLATILE = frozenset({"_n_threads", "refit_time_"})
+# Attributes that say how or how fast a model was fitted on this machine, or an address in it, not what it is.
+_VOLATILE = frozenset({"_n_threads", "refit_time_", "_stop_words_id", "_random_seed", "_feature_subsample_rng"})
+# Histogram boosting's helper: seed and threads of its fitting are its parameters.
+_VOLATILE_OF = {"_BinMapper": _VOLATILE | {"n_threads", "random_state"}}
 _TIMES = frozenset({"mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time"})
 
 
@@ -150,11 +152,12 @@ class ValueHasher:
         raise UnstableValueError(f"{where} is a {class_name(cls)}, which has no stable identity")
 
     def _estimator(self, value: Any, where: str) -> bytes:
+        volatile = _VOLATILE_OF.get(type(value).__name__, _VOLATILE)
         try:
-            params = dict(value.get_params(deep=False))
+            params = {name: item for name, item in value.get_params(deep=False).items() if name not in volatile}
         except Exception as error:
             raise UnstableValueError(f"{where}.get_params() failed: {error}") from error
-        fitted = {name: item for name, item in vars(value).items() if name not in params and name not in _VOLATILE}
+        fitted = {name: item for name, item in vars(value).items() if name not in params and name not in volatile}
         return self._combine(
             "estimator", class_name(type(value)).encode(), self._attributes(params, where), self._attributes(fitted, where)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlotel.lineage._references import Root, is_empty, node_id, root_id
 from mlotel.model import Artifact, Edge, Lineage, Run
@@ -79,10 +79,9 @@ class _Backward:
         self._records = _Records(store)
 
     def through(self, run: Run, via: Artifact | None) -> Sequence[Artifact]:
-        if via is None or not via.derived_from:
-            return run.inputs
-        named = set(via.derived_from)
-        return [read for read in run.inputs if read.span_id in named]
+        named = set(via.derived_from) if via else set()
+        reads = [read for read in run.inputs if not named or read.span_id in named]
+        return [each for read in reads for each in (read, *self._records.entries(read))]
 
     def across(self, near: Artifact) -> _Crossing:
         if near.direction == "output":
@@ -149,7 +148,7 @@ def _walk(direction: _Direction, root: Root, depth: int | None) -> Lineage:
             graph.add_run(begun)
             near.extend((each, begun) for each in direction.through(begun, None))
     name = root_id(root)
-    seen = {each.span_id for each, _ in near}
+    seen = {_io(each) for each, _ in near}
     entered: set[tuple[str, str | None]] = set()
     level = 0
     while near:
@@ -176,11 +175,16 @@ def _walk(direction: _Direction, root: Root, depth: int | None) -> Lineage:
             if entry in entered:
                 continue
             entered.add(entry)
-            fresh = [each for each in direction.through(far.run, far.instance) if each.span_id not in seen]
-            seen.update(each.span_id for each in fresh)
+            fresh = [each for each in direction.through(far.run, far.instance) if _io(each) not in seen]
+            seen.update(_io(each) for each in fresh)
             near.extend((each, far.run) for each in fresh)
         level += 1
     return graph.lineage(name)
+
+
+def _io(artifact: Artifact) -> tuple[str, str | None]:
+    """What tells one read or write from all others; the entries of a manifest share its span."""
+    return artifact.span_id, artifact.digest
 
 
 def _edge(node: str, run: Run, *, reads: bool, resolved_by: str | None) -> Edge:
@@ -225,6 +229,13 @@ class _Graph:
         )
 
 
+@runtime_checkable
+class _KnowsManifests(Protocol):
+    """A store that can tell what a manifest lists: the artifacts of a run past the first hundred."""
+
+    def manifest_entries(self, span_id: str) -> Sequence[Artifact]: ...
+
+
 class _Records:
     """What one walk has read from the store: nothing is asked for twice."""
 
@@ -255,6 +266,12 @@ class _Records:
             found = self._store.find_artifacts(digest=digest, direction="output")
             self._writers[digest] = sorted((each for each in found if each.digest == digest), key=_time)
         return self._writers[digest]
+
+    def entries(self, artifact: Artifact) -> Sequence[Artifact]:
+        """What a manifest lists, as far as it can be told apart; nothing for any other artifact."""
+        if artifact.scope != "manifest" or not isinstance(self._store, _KnowsManifests):
+            return ()
+        return [each for each in self._store.manifest_entries(artifact.span_id) if each.digest]
 
     def _remember(self, run: Run | None) -> None:
         if run is not None:

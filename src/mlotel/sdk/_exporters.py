@@ -129,8 +129,9 @@ class TraceExporter(SpanExporter):
                 self._spool.append(self._lines.span(span))
 
     def shutdown(self) -> None:
-        self.gate.closing = True
-        self._inner.shutdown()
+        if not self.gate.closing:
+            self.gate.closing = True
+            self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return True
@@ -176,8 +177,9 @@ class LogExporter(LogRecordExporter):
             )
 
     def shutdown(self) -> None:
-        self.gate.closing = True
-        self._inner.shutdown()
+        if not self.gate.closing:
+            self.gate.closing = True
+            self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return True
@@ -203,8 +205,9 @@ class MetricsExporter(MetricExporter):
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        self.gate.closing = True
-        self._inner.shutdown()
+        if not self.gate.closing:
+            self.gate.closing = True
+            self._inner.shutdown()
 
 
 def refusal(settings: Settings, signal: Signal) -> Callable[[], bool]:

@@ -15,7 +15,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
-from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger
+from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.errors import StoreError
@@ -181,14 +181,14 @@ def _renew() -> _State:
         _state = _build(_settings, seen)
     except Exception as error:
         guard("telemetry could not be set up, runs are not recorded", error)
-        _state = _State(_disabled(), os.getpid(), seen, _settings)
+        _state = _State(nothing(), os.getpid(), seen, _settings)
     _register_exit()
     return _state
 
 
 def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if settings.disabled:
-        return _State(_disabled(), os.getpid(), seen, settings)
+        return _State(nothing(), os.getpid(), seen, settings)
     tracers, loggers, meters = _application()
     root = settings.store_root
     otlp = settings.otlp
@@ -203,7 +203,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         tracer = JournalTracer(journal, encoder, ids)
     elif tracers is None and not otlp:
         return _State(
-            _disabled(), os.getpid(), seen, settings
+            nothing(), os.getpid(), seen, settings
         )  # the user switched off the store, and there is no other
     else:
         provider = tracers
@@ -294,21 +294,6 @@ def _fingerprinter(algorithm: str, root: Path | None) -> Any:
         return hashing.fingerprint(obj, algorithm=algorithm, scope=scope, cache=cache)
 
     return fingerprint
-
-
-def _disabled() -> Runtime:
-    return Runtime(
-        recording=False,
-        tracer=trace.NoOpTracer(),
-        events=NoEvents(),
-        instruments=Instruments(None),
-        producers=ProducerLookup(None),
-        fingerprint=_fingerprinter("blake3", None),
-        clock=SystemClock(),
-        new_run_id=str,
-        attributes={},
-        start_attributes={},
-    )
 
 
 def _writable(root: Path) -> Path:

@@ -9,35 +9,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-__all__ = [
-    "EMPTY",
-    "OUTPUT",
-    "STATES",
-    "Index",
-    "IoRow",
-    "Place",
-    "RunRow",
-    "SegmentRow",
-    "digest_number",
-    "digest_range",
-    "uri_number",
-]
+from mlotel.store.rows import IoRow, RunRow, SegmentRow
+
+__all__ = ["Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 1
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
-STATES = ("open", "ok", "failed", "cancelled")
-OUTPUT, EMPTY = 1, 2  # flags of an I/O row
-_NUMBER = struct.Struct(">q")
 
 _TABLES = """
 CREATE TABLE segment (
@@ -71,65 +55,6 @@ _LATE = {
     "io_by_uri": "io (uri) WHERE uri IS NOT NULL",
     "io_by_link": "io (link) WHERE link IS NOT NULL",
 }
-
-
-class Place(NamedTuple):
-    """Where a line stands: its segment's number, first byte and length without the newline."""
-
-    segment: int
-    offset: int
-    length: int
-
-
-class SegmentRow(NamedTuple):
-    """How far a file has been read: `offset` is the first byte that was not."""
-
-    id: int
-    name: str
-    inode: int
-    offset: int
-    skipped: int
-
-
-class RunRow(NamedTuple):
-    """A run as the index has it."""
-
-    id: int
-    run_hi: int
-    run_lo: int
-    trace_hi: int | None
-    trace_lo: int | None
-    span: int | None
-    component: int | None
-    start: int | None
-    end: int | None
-    state: int
-    by_span: int
-    seen: int | None
-    start_segment: int | None
-    start_offset: int | None
-    start_length: int | None
-    end_segment: int | None
-    end_offset: int | None
-    end_length: int | None
-
-
-class IoRow(NamedTuple):
-    """An I/O span, or an entry of a manifest, as the index has it."""
-
-    id: int
-    span: int
-    run: int
-    entry: int
-    flags: int
-    name: int | None
-    uri: int | None
-    digest: int | None
-    time: int
-    link: int | None
-    segment: int
-    offset: int
-    length: int
 
 
 class Index:
@@ -262,25 +187,3 @@ def _touch(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
     except OSError as error:
         raise sqlite3.OperationalError(f"unable to open database file {path}: {error}") from error
-
-
-def digest_number(digest: str) -> int:
-    """The number of a digest in the index: its first 16 hex digits; of what is not hex, a hash of all its text."""
-    digits = digest.rpartition(":")[2][:16]
-    try:
-        number: int = _NUMBER.unpack(bytes.fromhex(digits.ljust(16, "0")))[0]
-    except (ValueError, struct.error):
-        number = _NUMBER.unpack(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest())[0]
-    return number
-
-
-def digest_range(digest: str) -> tuple[int, int]:
-    """First and last number that a digest of this beginning may have; its algorithm may be left out."""
-    first = digest_number(digest)
-    digits = digest.rpartition(":")[2][:16]
-    return first, first | ((1 << 4 * (16 - len(digits))) - 1)
-
-
-def uri_number(uri: str) -> int:
-    """The 32-bit number of a URI, not unique."""
-    return zlib.crc32(uri.encode("utf-8", "replace"))

@@ -10,8 +10,9 @@ from typing import Any
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
-from mlotel.store.index import EMPTY, OUTPUT, STATES, Index, Place, RunRow, digest_number, uri_number
-from mlotel.store.parsing import BAD_SHAPE, Item, LineParser, span_number, trace_numbers
+from mlotel.store.index import Index
+from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
+from mlotel.store.rows import EMPTY, OUTPUT, STATES, RunRow, digest_number, span_number, trace_numbers, uri_number
 from mlotel.store.values import entries_of, span_state
 
 __all__ = ["Ingest"]
@@ -24,6 +25,10 @@ _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _RUN_EVENTS = frozenset(
     {events.MLOTEL_RUN_START, events.MLOTEL_RUN_HEARTBEAT, events.MLOTEL_RUN_END, events.MLOTEL_ARTIFACT_MANIFEST}
 )
+
+
+# Number of the segment, first byte, length: a Place, without the price of making one for every line.
+_Place = tuple[int, int, int]
 
 
 class _Run:
@@ -84,8 +89,11 @@ class Ingest:
         # Whether every run of the index is in `_runs`: then there is nothing to look up.
         self._all_known = self._next_run == 1
 
-    def line(self, line: bytes, place: Place) -> None:
-        """Read one line, without its newline; blank ones are allowed, others that are no OTLP are counted."""
+    def line(self, line: bytes, place: _Place) -> None:
+        """Read one line, without its newline; blank ones are allowed, others that are no OTLP are counted.
+
+        `place` is where it stands: number of the segment, first byte, length.
+        """
         try:
             items = self._parser.items(line)
         except BAD_SHAPE:
@@ -94,10 +102,11 @@ class Ingest:
             return
         bad = 0
         for item in items:
+            is_span, content, _ = item
             try:
-                if item.is_span:
-                    self._span(item.content, place)
-                elif item.content.get("eventName") in _RUN_EVENTS:
+                if is_span:
+                    self._span(content, place)
+                elif content.get("eventName") in _RUN_EVENTS:
                     self._record(item, place)
             except BAD_SHAPE:
                 bad = 1
@@ -136,7 +145,7 @@ class Ingest:
             for run in self._runs.values():
                 run.new = run.changed = False
 
-    def _span(self, span: dict[str, Any], place: Place) -> None:
+    def _span(self, span: dict[str, Any], place: _Place) -> None:
         raw = {attribute["key"]: attribute["value"] for attribute in span.get("attributes") or ()}
         run_id = raw.get(A.MLOTEL_RUN_ID)
         if run_id is None:
@@ -147,7 +156,7 @@ class Ingest:
         elif A.MLOTEL_COMPONENT_NAME in raw:
             self._run_span(span, raw, run_id["stringValue"], place)
 
-    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: Place) -> None:
+    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: _Place) -> None:
         trace_hi, trace_lo = trace_numbers(span["traceId"])
         number = span_number(span["spanId"])
         start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
@@ -165,7 +174,7 @@ class Ingest:
         # The span says all that the start record said.
         run.seen = run.start_segment = run.start_offset = run.start_length = None
 
-    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: Place) -> None:
+    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: _Place) -> None:
         number = span_number(span["spanId"])
         time = int(span["startTimeUnixNano"])
         name = raw.get(A.MLOTEL_ARTIFACT_NAME)
@@ -177,9 +186,8 @@ class Ingest:
             if count is not None and int(count["intValue"]) == 0:
                 flags |= EMPTY
         link = None
-        for candidate in span.get("links") or ():
-            # Links of a write span say what it is derived from.
-            if not output:
+        if not output:  # the links of a write span say what it is derived from
+            for candidate in span.get("links") or ():
                 link = span_number(candidate["spanId"])
                 break
         run = self._run(run_id)
@@ -203,7 +211,7 @@ class Ingest:
             )
         )
 
-    def _record(self, item: Item, place: Place) -> None:
+    def _record(self, item: Item, place: _Place) -> None:
         record = item.content
         raw = {attribute["key"]: attribute["value"] for attribute in record.get("attributes") or ()}
         run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
@@ -235,7 +243,7 @@ class Ingest:
         else:
             self._manifest(item, raw, run_id, time, place)
 
-    def _manifest(self, item: Item, raw: Mapping[str, Any], run_id: str, time: int, place: Place) -> None:
+    def _manifest(self, item: Item, raw: Mapping[str, Any], run_id: str, time: int, place: _Place) -> None:
         span = span_number(item.content["spanId"])
         said = raw.get(A.MLOTEL_IO_DIRECTION)
         flags = OUTPUT if said is not None and said["stringValue"] == "output" else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from mlotel.store.index import Index, Place
+from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore
 from mlotel.store.ingest import Ingest
 
@@ -21,8 +21,9 @@ class MemoryStore(IndexedStore):
     """
 
     def __init__(self, lines: Iterable[bytes] = (), *, clock: Callable[[], int] = time.time_ns) -> None:
-        super().__init__(clock)
-        self._lines: list[bytes] = []
+        kept: list[bytes] = []
+        super().__init__(lambda place: _without_end(kept[place.offset]), clock)
+        self._lines = kept
         self._read = 0
         self._memory: Index | None = None
         for line in lines:
@@ -37,7 +38,7 @@ class MemoryStore(IndexedStore):
         """Close the index; the lines stay, and the next question reads them again."""
         with self._lock:
             self._read = 0
-            self._parsed.clear()
+            self._assembly.clear()
             if self._memory is not None:
                 self._memory.close()
                 self._memory = None
@@ -65,12 +66,13 @@ class MemoryStore(IndexedStore):
             with index.transaction():
                 ingest = Ingest(index)
                 for number in range(self._read, count):
-                    line = self._line(Place(0, number, 0))
-                    ingest.line(line, Place(0, number, len(line)))
+                    line = _without_end(self._lines[number])
+                    ingest.line(line, (0, number, len(line)))
                 ingest.finish()
                 index.save_segment("memory", 0, count, ingest.skipped)
             self._read = count
         return index
 
-    def _line(self, place: Place) -> bytes:
-        return self._lines[place.offset].rstrip(b"\r\n")
+
+def _without_end(line: bytes) -> bytes:
+    return line.rstrip(b"\r\n")

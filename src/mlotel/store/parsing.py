@@ -6,20 +6,19 @@ several resources.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from orjson import loads
 
-__all__ = ["BAD_SHAPE", "Item", "LineParser", "span_number", "trace_numbers"]
+__all__ = ["BAD_SHAPE", "Item", "LineParser"]
 
 # What reading a well-formed JSON value that is not OTLP may raise.
 BAD_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 _TAIL = b"]}]}]}"
 _KNOWN_LIMIT = 256
-_NUMBER, _TWO_NUMBERS = struct.Struct(">q"), struct.Struct(">qq")
 
 
 class Item(NamedTuple):
@@ -30,6 +29,10 @@ class Item(NamedTuple):
     resource: Sequence[Mapping[str, Any]]
 
 
+_new_item = partial(tuple.__new__, Item)
+_Beginning = tuple[bytes, int, Sequence[Mapping[str, Any]]]
+
+
 class LineParser:
     """Parses lines; remembers the beginnings of lines with one item, so that a resource is not parsed with every span.
 
@@ -38,6 +41,9 @@ class LineParser:
     """
 
     def __init__(self) -> None:
+        # Lines of one segment mostly begin alike: comparing with the last beginning is cheaper than looking it up.
+        self._spans: _Beginning = (b"\n", 0, ())
+        self._records: _Beginning = (b"\n", 0, ())
         self._known: dict[bytes, Sequence[Mapping[str, Any]]] = {}
 
     def items(self, line: bytes) -> Sequence[Item]:
@@ -45,31 +51,50 @@ class LineParser:
 
         Raises ValueError, TypeError, KeyError or AttributeError where the line is not OTLP/JSON.
         """
+        if line.startswith(self._spans[0]):
+            is_span, (_, start, resource) = True, self._spans
+        elif line.startswith(self._records[0]):
+            is_span, (_, start, resource) = False, self._records
+        else:
+            return self._other(line)
+        if line.endswith(_TAIL):
+            try:
+                return (_new_item((is_span, loads(line[start : -len(_TAIL)]), resource)),)
+            except ValueError:  # several items, or something after the list
+                pass
+        return list(_items(loads(line)))
+
+    def _other(self, line: bytes) -> Sequence[Item]:
+        """The items of a line that does not begin like the last one."""
         is_span = line.startswith(b'{"resourceSpans"')
         # Inside a JSON string these quotes would be escaped: what is found is the document's own structure.
-        at = line.find(b'"spans":[{' if is_span else b'"logRecords":[{')
+        opening = b'"spans":[{' if is_span else b'"logRecords":[{'
+        at = line.find(opening)
+        start = at + len(opening) - 1
         if at > 0 and line.endswith(_TAIL):
-            start = at + (9 if is_span else 14)
-            resource = self._known.get(line[:start])
-            if resource is not None:
-                try:
-                    return (Item(is_span, loads(line[start : -len(_TAIL)]), resource),)
-                except ValueError:  # several items, or something after the list
-                    return list(_items(loads(line)))
-        items = list(_items(loads(line)))
-        if len(items) == 1 and at > 0 and line.endswith(_TAIL):
-            self._remember(line, start, items[0])
-        return items
+            beginning = line[:start]
+            resource = self._known.get(beginning)
+            if resource is None:
+                items = list(_items(loads(line)))
+                if not _is_one_item(line[start : -len(_TAIL)], items):
+                    return items
+                resource = items[0].resource
+                if len(self._known) >= _KNOWN_LIMIT:
+                    self._known.clear()
+                self._known[beginning] = resource
+            if is_span:
+                self._spans = (beginning, start, resource)
+            else:
+                self._records = (beginning, start, resource)
+            return self.items(line)
+        return list(_items(loads(line)))
 
-    def _remember(self, line: bytes, start: int, item: Item) -> None:
-        try:
-            if loads(line[start : -len(_TAIL)]) != item.content:
-                return
-        except ValueError:
-            return
-        if len(self._known) >= _KNOWN_LIMIT:
-            self._known.clear()
-        self._known[line[:start]] = item.resource
+
+def _is_one_item(content: bytes, items: Sequence[Item]) -> bool:
+    try:
+        return len(items) == 1 and bool(loads(content) == items[0].content)
+    except ValueError:
+        return False
 
 
 def _items(document: Any) -> Iterator[Item]:
@@ -88,21 +113,3 @@ def _items(document: Any) -> Iterator[Item]:
         known = known or key in document
     if not known and not any(key.startswith("resource") for key in document):
         raise ValueError("not an OTLP document")
-
-
-def trace_numbers(trace_id: str) -> tuple[int, int]:
-    """The two halves of a trace or run id of 32 hex digits, as signed 64-bit integers; ValueError if it is none."""
-    try:
-        high, low = _TWO_NUMBERS.unpack(bytes.fromhex(trace_id))
-    except (struct.error, TypeError) as error:
-        raise ValueError(f"not 32 hex digits: {trace_id!r}") from error
-    return high, low
-
-
-def span_number(span_id: str) -> int:
-    """A span id of 16 hex digits as a signed 64-bit integer; ValueError if it is none."""
-    try:
-        number: int = _NUMBER.unpack(bytes.fromhex(span_id))[0]
-    except (struct.error, TypeError) as error:
-        raise ValueError(f"not 16 hex digits: {span_id!r}") from error
-    return number

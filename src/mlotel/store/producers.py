@@ -11,8 +11,9 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from mlotel.store.files import FileStore, segment_writer
+from mlotel.store.files import FileStore
 from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.store.segments import segment_writer
 
 __all__ = ["ProducerLookup"]
 

@@ -1,0 +1,327 @@
+"""The artifacts of a run: one short span for each that is read or written, linked to where it came from."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode
+
+from mlotel import carriers, uris
+from mlotel._names import check_name, clean_name
+from mlotel._runtime import describe, guard, message
+from mlotel.carriers import arrow, sidecar
+from mlotel.model import ArtifactContext, Fingerprint
+from mlotel.semconv import attributes as A
+from mlotel.semconv import events as E
+
+if TYPE_CHECKING:
+    from mlotel._run import ActiveRun
+
+__all__ = ["MAX_ARTIFACTS", "Artifacts", "Direction", "Item"]
+
+MAX_ARTIFACTS = 100
+"""Artifacts of one direction that get a span of their own; the rest is told by one manifest."""
+
+_MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
+
+Direction = Literal["input", "output"]
+
+
+@dataclass(slots=True)
+class Item:
+    """One artifact as the user logged it."""
+
+    direction: Direction
+    obj: object
+    name: str | None = None
+    type: str | None = None
+    uri: str | os.PathLike[str] | None = None
+    scope: str | None = None
+    context: ArtifactContext | None = None
+    derived_from: object = ()
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.obj, os.PathLike):
+            self.path = os.path.abspath(os.fsdecode(self.obj))
+        if self.name is not None:
+            check_name(self.name, "an artifact's name")
+        else:
+            self.name = self.direction if self.path is None else clean_name(os.path.basename(self.path))
+
+
+class Artifacts:
+    """Records what one run reads and writes.
+
+    `written` holds, by name, the contexts of what it wrote, for carriers.
+    """
+
+    def __init__(self, run: ActiveRun) -> None:
+        self._run = run
+        self._runtime = run._runtime
+        self.written: dict[str, ArtifactContext] = {}
+        self._read: list[tuple[str, weakref.ref[Any] | str | None, SpanContext]] = []
+        self._counts = {"input": 0, "output": 0}
+        self._rest: dict[Direction, list[tuple[str, str | None]]] = {"input": [], "output": []}
+
+    def log(self, item: Item) -> ArtifactContext | None:
+        """Record an artifact; return the context that a carrier may take along with an output."""
+        start_ns = self._run._now()
+        found = self.fingerprint(item)
+        span = self._open(item, found, start_ns)
+        return None if span is None else self._close(span, item, found)
+
+    def log_content(self, item: Item, content: object) -> None:
+        """Record a file by the table that was read from it, so that it is not read twice."""
+        start_ns = self._run._now()
+        found = self.fingerprint(replace(item, obj=content, name=item.name))
+        found = replace(found, size=os.path.getsize(item.path or ""))
+        span = self._open(item, found, start_ns)
+        if span is not None:
+            self._close(span, item, found)
+
+    @contextmanager
+    def writing(self, item: Item, content: object) -> Iterator[ArtifactContext | None]:
+        """Hold the write span of a file open while it is written with the context that this yields inside."""
+        span: trace.Span | None = None
+        context: ArtifactContext | None = None
+        found = Fingerprint()
+        try:
+            start_ns = self._run._now()
+            found = self.fingerprint(replace(item, obj=content, name=item.name))
+            span = self._open(item, replace(found, size=None), start_ns)
+            if span is not None and found.digest is not None:
+                context = ArtifactContext(carriers.format_traceparent(span.get_span_context()), found.digest)
+        except Exception as error:
+            guard(f"write_table of component {self._run.name!r}", error)
+        try:
+            yield context
+        except BaseException as error:
+            if span is not None:  # nothing was written: no artifact that a reader could have
+                span.set_status(Status(StatusCode.ERROR, describe(error)[:1000]))
+                span.end(self._run._now())
+            raise
+        try:
+            if span is not None:
+                span.set_attribute(A.MLOTEL_ARTIFACT_SIZE, os.path.getsize(item.path or ""))
+                self._close(span, item, found)
+        except Exception as error:
+            guard(f"write_table of component {self._run.name!r}", error)
+
+    def finish(self) -> None:
+        """Tell the artifacts past the cap by one manifest for each direction."""
+        for direction, entries in self._rest.items():
+            if entries:
+                self._manifest(direction, entries)
+
+    def fingerprint(self, item: Item) -> Fingerprint:
+        """Return what is found about an artifact's content; what stands against it is a note, not an exception."""
+        if item.scope == "none":
+            note = "larger than 1 GiB: digested only when asked for"
+            return Fingerprint(size=os.path.getsize(item.path or ""), note=note)
+        try:
+            found: Fingerprint = self._runtime.fingerprint(item.obj, scope=item.scope)
+        except Exception as error:
+            # what is known of it (its name, where it should be) is kept all the same
+            guard(f"artifact {item.name!r} of component {self._run.name!r}", error)
+            return Fingerprint(note=message(error)[:500] or type(error).__name__)
+        return found
+
+    def _open(self, item: Item, found: Fingerprint, start_ns: int) -> trace.Span | None:
+        """Return the artifact's I/O span, still open, or None past the cap."""
+        run, direction, name = self._run, item.direction, item.name or item.direction
+        if found.rows is not None:
+            self._runtime.instruments.artifact(
+                run._labels,
+                direction=direction,
+                name=name,
+                rows=found.rows,
+                columns=found.columns,
+                missing=found.missing,
+            )
+        self._counts[direction] += 1
+        if self._counts[direction] > MAX_ARTIFACTS:
+            self._rest[direction].append((name, found.digest))
+            return None
+        attributes: dict[str, Any] = {
+            A.MLOTEL_IO_DIRECTION: direction,
+            A.MLOTEL_RUN_ID: run.run_id,
+            A.MLOTEL_ARTIFACT_NAME: name,
+        }
+        if isinstance(item.uri, str):
+            attributes[A.MLOTEL_ARTIFACT_URI] = uris.clean(item.uri)
+        elif item.uri is not None:
+            attributes[A.MLOTEL_ARTIFACT_URI] = uris.of_path(item.uri)
+        elif item.path is not None:
+            attributes[A.MLOTEL_ARTIFACT_URI] = uris.of_absolute(item.path)
+        if item.type is not None:
+            attributes[A.MLOTEL_ARTIFACT_TYPE] = str(item.type)[:255]
+        for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
+            if value is not None:
+                attributes.setdefault(key, value)
+        if direction == "input":
+            link = self._producer(item, found, attributes)
+            links = [] if link is None else [link]
+        else:
+            links = [Link(read, {A.MLOTEL_LINK_TYPE: "derived_from"}) for read in self._sources(item.derived_from)]
+            if links:
+                attributes[A.MLOTEL_ARTIFACT_DERIVED_FROM] = [f"{link.context.span_id:016x}" for link in links]
+        return self._runtime.tracer.start_span(
+            f"{'read' if direction == 'input' else 'write'} {name}",
+            context=run._context,
+            attributes=attributes,
+            links=links,
+            start_time=start_ns,
+        )
+
+    def _close(self, span: trace.Span, item: Item, found: Fingerprint) -> ArtifactContext | None:
+        """End the span; from then on its artifact is known."""
+        span.end(self._run._now())
+        context, name = span.get_span_context(), item.name or item.direction
+        if item.direction == "input":
+            self._read.append((name, item.path or _reference(item.obj), context))
+            return None
+        written = self.written[name] = ArtifactContext(carriers.format_traceparent(context), found.digest)
+        if found.digest is not None and not found.empty:
+            self._runtime.producers.remember(found.digest, context.trace_id, context.span_id)
+        return written
+
+    # -- where an input came from
+
+    def _producer(self, item: Item, found: Fingerprint, attributes: dict[str, Any]) -> Link | None:
+        """Return the link to the span that wrote an input, found in the order in which the ways can be trusted."""
+        producer: SpanContext | None = None
+        way = ""
+        for candidate, name in self._carried(item, found):
+            # who hands over headers vouches for them; what stands in or beside a file may be older than its content
+            if candidate.digest != found.digest and not (name == "header" and candidate.digest is None):
+                attributes.setdefault(A.MLOTEL_ARTIFACT_NOTE, f"{name} context is of other content: not believed")
+                continue
+            producer, way = carriers.parse_traceparent(candidate.traceparent), name
+            if producer is not None:
+                break
+        if producer is None and found.digest is not None and not found.empty:
+            ids = self._runtime.producers.find(found.digest)
+            if ids is not None:
+                producer, way = SpanContext(ids[0], ids[1], is_remote=True), "digest"
+        if producer is None:
+            return None
+        attributes[A.MLOTEL_LINK_TYPE] = "consumes"
+        attributes[A.MLOTEL_LINK_RESOLVED_BY] = way
+        link = {A.MLOTEL_LINK_TYPE: "consumes", A.MLOTEL_LINK_RESOLVED_BY: way}
+        if found.digest is not None:
+            link[A.MLOTEL_ARTIFACT_DIGEST] = found.digest
+        return Link(producer, link)
+
+    def _carried(self, item: Item, found: Fingerprint) -> Iterator[tuple[ArtifactContext, str]]:
+        if item.context is not None:
+            yield item.context, "header"
+        path = item.path
+        if path is None:
+            embedded = arrow.from_table(item.obj)
+        else:
+            embedded = arrow.from_file(path) if found.scope == "logical" else None
+        if embedded is not None:
+            yield embedded, "embedded"
+        beside = None if path is None else sidecar.read(path)
+        if beside is not None:
+            yield beside, "sidecar"
+        inherited = self._runtime.inherited.get(found.digest or "")
+        if inherited is not None:
+            yield inherited, "env"
+
+    def _sources(self, derived_from: object) -> list[SpanContext]:
+        """Return the read spans of the inputs named, or given, in `derived_from`."""
+        if derived_from is None or (isinstance(derived_from, tuple) and not derived_from):
+            return []
+        wanted = derived_from if isinstance(derived_from, (list, tuple, set, frozenset)) else [derived_from]
+        found: list[SpanContext] = []
+        for item in wanted:
+            matches = [span for name, logged, span in self._read if _is_input(item, name, logged)]
+            if not matches:
+                what = repr(item) if isinstance(item, str) else f"a {type(item).__qualname__}"
+                guard(
+                    f"derived_from of component {self._run.name!r}",
+                    ValueError(f"{what} is no input of this run: log it with log_input first"),
+                )
+            found.extend(matches)
+        return found
+
+    # -- more artifacts than spans
+
+    def _manifest(self, direction: Direction, entries: list[tuple[str, str | None]]) -> None:
+        """Emit a span with the digest of the list, and the list itself as events."""
+        from mlotel.hashing import digest_manifest
+
+        digest = digest_manifest((name, entry or "") for name, entry in entries)
+        now = self._run._now()
+        about = {
+            A.MLOTEL_IO_DIRECTION: direction,
+            A.MLOTEL_RUN_ID: self._run.run_id,
+            A.MLOTEL_ARTIFACT_DIGEST: digest,
+        }
+        span = self._runtime.tracer.start_span(
+            f"{'read' if direction == 'input' else 'write'} manifest",
+            context=self._run._context,
+            attributes={
+                **about,
+                A.MLOTEL_ARTIFACT_NAME: "manifest",
+                A.MLOTEL_ARTIFACT_DIGEST_SCOPE: "manifest",
+                A.MLOTEL_ARTIFACT_ROWS: len(entries),
+            },
+            start_time=now,
+        )
+        span.end(now)
+        for first in range(0, len(entries), _MANIFEST_PART):
+            part = [{"name": name, "digest": entry} for name, entry in entries[first : first + _MANIFEST_PART]]
+            self._runtime.events.emit(
+                E.MLOTEL_ARTIFACT_MANIFEST,
+                time_ns=now,
+                context=span.get_span_context(),
+                attributes=about,
+                body=orjson.dumps(part).decode(),
+            )
+
+
+_describe = attrgetter("type", "digest", "scope", "size", "rows", "columns", "schema_digest", "missing", "note")
+_DESCRIPTION = (
+    A.MLOTEL_ARTIFACT_TYPE,
+    A.MLOTEL_ARTIFACT_DIGEST,
+    A.MLOTEL_ARTIFACT_DIGEST_SCOPE,
+    A.MLOTEL_ARTIFACT_SIZE,
+    A.MLOTEL_ARTIFACT_ROWS,
+    A.MLOTEL_ARTIFACT_COLUMNS,
+    A.MLOTEL_ARTIFACT_SCHEMA_DIGEST,
+    A.MLOTEL_ARTIFACT_MISSING,
+    A.MLOTEL_ARTIFACT_NOTE,
+)
+
+
+def write_sidecar(path: str, context: ArtifactContext) -> None:
+    """Put the context of a file that a run wrote beside it. Raises OSError."""
+    sidecar.write(Path(path), context)
+
+
+def _reference(obj: object) -> weakref.ref[Any] | None:
+    """Return what an input is known again by without keeping it alive, or None for what takes no weak reference."""
+    try:
+        return weakref.ref(obj)
+    except TypeError:
+        return None
+
+
+def _is_input(item: object, name: str, logged: weakref.ref[Any] | str | None) -> bool:
+    if isinstance(item, str):
+        return item == name
+    if isinstance(logged, str):
+        return isinstance(item, os.PathLike) and os.path.abspath(os.fsdecode(item)) == logged
+    return logged is not None and logged() is item

@@ -1,0 +1,43 @@
+"""`mlotel replay`: send to a collector what could not be sent when it happened."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mlotel.cli.options import StoreOption
+from mlotel.cli.output import complain
+from mlotel.errors import StoreNotFoundError
+
+__all__ = ["command"]
+
+
+def command(
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            metavar="URL",
+            help="Where the collector takes OTLP/HTTP. Default: OTEL_EXPORTER_OTLP_ENDPOINT.",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Send to a collector what could not be sent when it happened.
+
+    Example: mlotel replay --endpoint http://localhost:4318
+    """
+    from mlotel.sdk.spool import replay
+    from mlotel.store.location import find_store
+
+    root = store or find_store()
+    if root is None or not root.is_dir():
+        raise StoreNotFoundError(f"no store at {root}: name the one that the runs had with --store")
+    done = replay(root, endpoint)
+    sys.stdout.write(f"sent {done.sent} lines, rejected {done.rejected}, kept {done.kept}\n")
+    if done.error is not None:
+        complain(f"the collector did not take the rest, try again later: {done.error}")
+        raise typer.Exit(1)

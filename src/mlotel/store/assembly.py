@@ -1,0 +1,128 @@
+"""From rows of the index to runs and artifacts: the lines they point to are read back and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from mlotel.model import Artifact, Run
+from mlotel.semconv import attributes as A
+from mlotel.semconv import events
+from mlotel.store.anyvalue import decode_attributes
+from mlotel.store.index import Index
+from mlotel.store.liveness import state_of_open_run
+from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
+from mlotel.store.rows import STATES, IoRow, Place, RunRow, ids_of, span_hex
+from mlotel.store.values import artifact_of, entry_of, run_of
+
+__all__ = ["Assembly"]
+
+_CHUNK = 500
+_LINES_KEPT = 64
+
+
+class Assembly:
+    """Puts runs and artifacts together. What cannot be read back any more is left out.
+
+    Args:
+        line: reads the line at a place; OSError where it cannot.
+        clock: nanoseconds since the epoch, to tell running runs from lost ones.
+    """
+
+    def __init__(self, line: Callable[[Place], bytes], clock: Callable[[], int]) -> None:
+        self._line = line
+        self._clock = clock
+        self._parser = LineParser()
+        # A collector's line holds many spans, which are asked for one after another.
+        self._parsed: dict[Place, Sequence[Item]] = {}
+
+    def clear(self) -> None:
+        """Forget the lines read so far; needed when a place may mean another line than before."""
+        self._parsed.clear()
+
+    def runs(self, index: Index, rows: Sequence[RunRow]) -> tuple[Run, ...]:
+        """The runs of `rows`, in their order, with all they read and wrote."""
+        runs: list[Run] = []
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            sides: dict[tuple[int, bool], list[Artifact]] = {}
+            where = f"run IN ({','.join('?' * len(chunk))}) AND entry = 0"
+            for row in index.io_rows(where, [row.id for row in chunk], "time, id"):
+                artifact = self._artifact(row)
+                if artifact is not None:
+                    sides.setdefault((row.run, artifact.direction == "output"), []).append(artifact)
+            for run_row in chunk:
+                try:
+                    run = self._run(run_row, sides.get((run_row.id, False), ()), sides.get((run_row.id, True), ()))
+                except BAD_SHAPE:
+                    continue
+                if run is not None:
+                    runs.append(run)
+        return tuple(runs)
+
+    def artifacts(self, rows: Iterable[IoRow]) -> Iterator[Artifact]:
+        """The artifacts of `rows`, in their order."""
+        for row in rows:
+            artifact = self._artifact(row)
+            if artifact is not None:
+                yield artifact
+
+    def item(
+        self, place: Place, *, span: int | None = None, event: str | None = None, run: str | None = None
+    ) -> Item | None:
+        """The span (or record, where `event` names it) of this span number or run id on the line at `place`."""
+        items = self._parsed.get(place)
+        if items is None:
+            try:
+                items = self._parser.items(self._line(place))
+            except (OSError, *BAD_SHAPE):
+                return None
+            if len(self._parsed) >= _LINES_KEPT:
+                self._parsed.clear()
+            self._parsed[place] = items
+        wanted = None if span is None else span_hex(span)
+        for item in items:
+            content = item.content
+            if item.is_span is (event is None) and (event is None or content.get("eventName") == event):
+                if wanted is not None and str(content.get("spanId")).lower() != wanted:
+                    continue
+                if run is not None and _run_id(item) != run:
+                    continue
+                return item
+        return None
+
+    def _run(self, row: RunRow, inputs: Iterable[Artifact], outputs: Iterable[Artifact]) -> Run | None:
+        ids = ids_of(row)
+        start = end = None
+        if row.start_segment is not None:
+            place = Place(row.start_segment, row.start_offset or 0, row.start_length or 0)
+            start = self.item(place, span=row.span, event=events.MLOTEL_RUN_START)
+        if row.end_segment is not None:
+            place = Place(row.end_segment, row.end_offset or 0, row.end_length or 0)
+            if row.by_span:
+                end = self.item(place, span=row.span)
+            else:
+                end = self.item(place, event=events.MLOTEL_RUN_END, run=ids[0])
+        if start is None and end is None:
+            return None
+        state = STATES[row.state]
+        if state == "open":
+            attributes = decode_attributes(start.content.get("attributes") or ()) if start else {}
+            state = state_of_open_run(attributes, row.seen or row.start or 0, self._clock())
+        times = (row.start or 0, row.end)
+        return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
+
+    def _artifact(self, row: IoRow) -> Artifact | None:
+        place = Place(row.segment, row.offset, row.length)
+        try:
+            if row.entry:
+                item = self.item(place, span=row.span, event=events.MLOTEL_ARTIFACT_MANIFEST)
+                return None if item is None else entry_of(item, row.entry)
+            item = self.item(place, span=row.span)
+            return None if item is None else artifact_of(item)
+        except BAD_SHAPE:
+            return None
+
+
+def _run_id(item: Item) -> object:
+    said = decode_attributes(item.content.get("attributes") or ()).get(A.MLOTEL_RUN_ID)
+    return said.lower() if isinstance(said, str) else said

@@ -1,0 +1,141 @@
+"""Rows of the index, and the numbers that stand in them for ids, digests and URIs."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from hashlib import blake2b
+from typing import NamedTuple
+
+__all__ = [
+    "EMPTY",
+    "OUTPUT",
+    "STATES",
+    "IoRow",
+    "Place",
+    "RunRow",
+    "SegmentRow",
+    "digest_number",
+    "digest_range",
+    "ids_of",
+    "span_hex",
+    "span_number",
+    "trace_numbers",
+    "uri_number",
+]
+
+STATES = ("open", "ok", "failed", "cancelled")
+# Flags of an I/O row.
+OUTPUT, EMPTY = 1, 2
+_NUMBER, _TWO_NUMBERS = struct.Struct(">q"), struct.Struct(">qq")
+_UNSIGNED = (1 << 64) - 1
+
+
+class Place(NamedTuple):
+    """Where a line stands: its segment's number, first byte and length without the newline."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class SegmentRow(NamedTuple):
+    """How far a file has been read: `offset` is the first byte that was not."""
+
+    id: int
+    name: str
+    inode: int
+    offset: int
+    skipped: int
+
+
+class RunRow(NamedTuple):
+    """A run as the index has it."""
+
+    id: int
+    run_hi: int
+    run_lo: int
+    trace_hi: int | None
+    trace_lo: int | None
+    span: int | None
+    component: int | None
+    start: int | None
+    end: int | None
+    state: int
+    by_span: int
+    seen: int | None
+    start_segment: int | None
+    start_offset: int | None
+    start_length: int | None
+    end_segment: int | None
+    end_offset: int | None
+    end_length: int | None
+
+
+class IoRow(NamedTuple):
+    """An I/O span, or an entry of a manifest, as the index has it."""
+
+    id: int
+    span: int
+    run: int
+    entry: int
+    flags: int
+    name: int | None
+    uri: int | None
+    digest: int | None
+    time: int
+    link: int | None
+    segment: int
+    offset: int
+    length: int
+
+
+def digest_number(digest: str) -> int:
+    """The number of a digest in the index: its first 16 hex digits; of what is not hex, a hash of all its text."""
+    digits = digest.rpartition(":")[2][:16]
+    try:
+        number: int = _NUMBER.unpack(bytes.fromhex(digits.ljust(16, "0")))[0]
+    except (ValueError, struct.error):
+        number = _NUMBER.unpack(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest())[0]
+    return number
+
+
+def digest_range(digest: str) -> tuple[int, int]:
+    """First and last number that a digest of this beginning may have; its algorithm may be left out."""
+    first = digest_number(digest)
+    digits = digest.rpartition(":")[2][:16]
+    return first, first | ((1 << 4 * (16 - len(digits))) - 1)
+
+
+def uri_number(uri: str) -> int:
+    """The 32-bit number of a URI, not unique."""
+    return zlib.crc32(uri.encode("utf-8", "replace"))
+
+
+def trace_numbers(trace_id: str) -> tuple[int, int]:
+    """The two halves of a trace or run id of 32 hex digits, as signed 64-bit integers; ValueError if it is none."""
+    try:
+        high, low = _TWO_NUMBERS.unpack(bytes.fromhex(trace_id))
+    except (struct.error, TypeError) as error:
+        raise ValueError(f"not 32 hex digits: {trace_id!r}") from error
+    return high, low
+
+
+def span_number(span_id: str) -> int:
+    """A span id of 16 hex digits as a signed 64-bit integer; ValueError if it is none."""
+    try:
+        number: int = _NUMBER.unpack(bytes.fromhex(span_id))[0]
+    except (struct.error, TypeError) as error:
+        raise ValueError(f"not 16 hex digits: {span_id!r}") from error
+    return number
+
+
+def span_hex(number: int) -> str:
+    """The 16 hex digits of a span's number."""
+    return f"{number & _UNSIGNED:016x}"
+
+
+def ids_of(row: RunRow) -> tuple[str, str, str]:
+    """Run id, trace id and span id of a run, in hex."""
+    run_id = span_hex(row.run_hi) + span_hex(row.run_lo)
+    return run_id, span_hex(row.trace_hi or 0) + span_hex(row.trace_lo or 0), span_hex(row.span or 0)

@@ -1,0 +1,132 @@
+"""The files that lines stand in: which there are, what is new in them, and one line read back."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
+from mlotel.store.rows import Place
+
+__all__ = ["Segments", "segment_writer"]
+
+_SUFFIXES = (".jsonl", ".json")
+_CHUNK = 8 * 2**20
+_FILES_OPEN = 32
+_DAY_S = 86_400
+_SEGMENT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.jsonl")
+
+
+def segment_writer(name: str) -> tuple[str, str, int] | None:
+    """Day, host key and process id in the name of a segment, None where it is another file's."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    return None if match is None else (match[1], match[2], int(match[3]))
+
+
+class Segments:
+    """The segments of the embedded store at `root`, or the file or folder of OTLP/JSON lines that it is.
+
+    `embedded` tells which; a folder that holds nothing yet counts as an embedded store.
+    """
+
+    def __init__(self, root: Path) -> None:
+        is_file = root.is_file()
+        self.embedded = not is_file and ((root / SEGMENTS).is_dir() or not any(_names(root)))
+        self.folder = root / SEGMENTS if self.embedded else root.parent if is_file else root
+        self._only = root.name if is_file else None
+        self._by_number: dict[int, str] = {}
+        self._files: dict[str, IO[bytes]] = {}
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every file; they are opened again when they are needed."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def sizes(self, now_ns: int, seen: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """Inode and size of each file by name, in the order of names, which for segments is the order of days.
+
+        Args:
+            now_ns: the present time, nanoseconds since the epoch.
+            seen: the answer of last time; what it says of segments that are written no more is taken over.
+        """
+        # A segment is written on its own day alone. Two days later nothing comes any more, whatever the clocks say.
+        last_day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - 2 * _DAY_S)) if self.embedded else ""
+        sizes = {}
+        for name in sorted(_names(self.folder)) if self._only is None else (self._only,):
+            if name < last_day and name in seen:
+                sizes[name] = seen[name]
+                continue
+            try:
+                status = os.stat(self.folder / name)
+            except OSError:  # removed this moment
+                continue
+            sizes[name] = (status.st_ino, status.st_size)
+        return sizes
+
+    def lines(self, name: str, offset: int) -> Iterator[tuple[bytes, int, bool]]:
+        """The lines of a file from `offset` on: without their newline, where each begins, and whether it has ended.
+
+        Only the last one may be without its end. Raises OSError where the file cannot be read.
+        """
+        with open(self.folder / name, "rb", buffering=0) as file:
+            file.seek(offset)
+            rest = b""
+            while data := file.read(_CHUNK):
+                lines = (rest + data).split(b"\n")
+                rest = lines.pop()
+                for line in lines:
+                    yield line, offset, True
+                    offset += len(line) + 1
+        if rest:
+            yield rest, offset, False
+
+    def number(self, names: dict[int, str]) -> None:
+        """Take over which number stands for which file in a Place."""
+        self._by_number = names
+        self.close()
+
+    def line(self, place: Place) -> bytes:
+        """The line at a place. Raises OSError where its file is gone or shorter than that."""
+        name = self._by_number.get(place.segment)
+        if name is None:
+            raise FileNotFoundError(place)
+        file = self._files.get(name)
+        if file is None:
+            if len(self._files) >= _FILES_OPEN:
+                self.close()
+            # Kept open until `close`: opening costs more than reading one line.
+            file = self._files[name] = (self.folder / name).open("rb", buffering=0)
+        file.seek(place.offset)
+        line = file.read(place.length)
+        if len(line) != place.length:
+            raise OSError(f"{name} is shorter than it was")
+        return line
+
+    def is_torn(self, name: str, now_ns: int) -> bool:
+        """Whether an unfinished last line of this file stays so, its writer being gone."""
+        writer = segment_writer(name) if self.embedded else None
+        if writer is not None and writer[1] == host_key():
+            return not is_alive(writer[2])
+        try:
+            return now_ns - os.stat(self.folder / name).st_mtime_ns > HEARTBEATS_MISSED_NS
+        except OSError:
+            return False
+
+
+def _names(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(_SUFFIXES):
+                    yield entry.name
+    except OSError:
+        return

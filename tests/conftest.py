@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# run from a checkout that is not installed, the plugin has no entry point
+if not any(point.value == "mlotel.testing" for point in entry_points(group="pytest11")):
+    pytest_plugins = ["mlotel.testing"]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program in a process of its own, its store in `tmp_path / "store"`; None removes a variable."""
+
+    def run(source: str, *arguments: str, check: bool = True, **variables: Any) -> subprocess.CompletedProcess[str]:
+        ours = ("OTEL_", "MLOTEL_", "TRACEPARENT")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        environment.update(
+            {
+                "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+                "MLOTEL_STORE": str(tmp_path / "store"),
+            }
+        )
+        for key, value in variables.items():
+            if value is None:
+                environment.pop(key, None)
+            else:
+                environment[key] = str(value)
+        program = tmp_path / "program.py"
+        program.write_text(dedent(source), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(program), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
