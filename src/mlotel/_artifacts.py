@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,27 +36,36 @@ _MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
 Direction = Literal["input", "output"]
 
 
-@dataclass(slots=True)
 class Item:
-    """One artifact as the user logged it."""
+    """One artifact as the user logged it: what it is, what it is called, and for a path where it is."""
 
-    direction: Direction
-    obj: object
-    name: str | None = None
-    type: str | None = None
-    uri: str | os.PathLike[str] | None = None
-    scope: str | None = None
-    context: ArtifactContext | None = None
-    derived_from: object = ()
-    path: str | None = None
+    __slots__ = ("context", "derived_from", "direction", "name", "obj", "path", "scope", "type", "uri")
 
-    def __post_init__(self) -> None:
-        if isinstance(self.obj, os.PathLike):
-            self.path = os.path.abspath(os.fsdecode(self.obj))
-        if self.name is not None:
-            check_name(self.name, "an artifact's name")
+    def __init__(
+        self,
+        direction: Direction,
+        obj: object,
+        name: str | None = None,
+        type: str | None = None,
+        uri: str | os.PathLike[str] | None = None,
+        scope: str | None = None,
+        context: ArtifactContext | None = None,
+        derived_from: object = (),
+    ) -> None:
+        path = os.path.abspath(os.fsdecode(obj)) if isinstance(obj, os.PathLike) else None
+        if name is None:
+            name = direction if path is None else clean_name(os.path.basename(path))
         else:
-            self.name = self.direction if self.path is None else clean_name(os.path.basename(self.path))
+            check_name(name, "an artifact's name")
+        self.direction: Direction = direction
+        self.obj = obj
+        self.name: str = name
+        self.type = type
+        self.uri = uri
+        self.scope = scope
+        self.context = context
+        self.derived_from = derived_from
+        self.path = path
 
 
 class Artifacts:
@@ -83,7 +92,7 @@ class Artifacts:
     def log_content(self, item: Item, content: object) -> None:
         """Record a file by the table that was read from it, so that it is not read twice."""
         start_ns = self._run._now()
-        found = self.fingerprint(replace(item, obj=content, name=item.name))
+        found = self.fingerprint(item, content)
         found = replace(found, size=os.path.getsize(item.path or ""))
         span = self._open(item, found, start_ns)
         if span is not None:
@@ -97,7 +106,7 @@ class Artifacts:
         found = Fingerprint()
         try:
             start_ns = self._run._now()
-            found = self.fingerprint(replace(item, obj=content, name=item.name))
+            found = self.fingerprint(item, content)
             span = self._open(item, replace(found, size=None), start_ns)
             if span is not None and found.digest is not None:
                 context = ArtifactContext(carriers.format_traceparent(span.get_span_context()), found.digest)
@@ -123,13 +132,16 @@ class Artifacts:
             if entries:
                 self._manifest(direction, entries)
 
-    def fingerprint(self, item: Item) -> Fingerprint:
-        """Return what is found about an artifact's content; what stands against it is a note, not an exception."""
+    def fingerprint(self, item: Item, content: object = None) -> Fingerprint:
+        """Return what is found about an artifact's content, or that of a table read from it.
+
+        What stands against it is a note, not an exception.
+        """
         if item.scope == "none":
             note = "larger than 1 GiB: digested only when asked for"
             return Fingerprint(size=os.path.getsize(item.path or ""), note=note)
         try:
-            found: Fingerprint = self._runtime.fingerprint(item.obj, scope=item.scope)
+            found: Fingerprint = self._runtime.fingerprint(item.obj if content is None else content, scope=item.scope)
         except Exception as error:
             # what is known of it (its name, where it should be) is kept all the same
             guard(f"artifact {item.name!r} of component {self._run.name!r}", error)
@@ -138,7 +150,7 @@ class Artifacts:
 
     def _open(self, item: Item, found: Fingerprint, start_ns: int) -> trace.Span | None:
         """Return the artifact's I/O span, still open, or None past the cap."""
-        run, direction, name = self._run, item.direction, item.name or item.direction
+        run, direction, name = self._run, item.direction, item.name
         if found.rows is not None:
             self._runtime.instruments.artifact(
                 run._labels,
@@ -186,7 +198,7 @@ class Artifacts:
     def _close(self, span: trace.Span, item: Item, found: Fingerprint) -> ArtifactContext | None:
         """End the span; from then on its artifact is known."""
         span.end(self._run._now())
-        context, name = span.get_span_context(), item.name or item.direction
+        context, name = span.get_span_context(), item.name
         if item.direction == "input":
             self._read.append((name, item.path or _reference(item.obj), context))
             return None

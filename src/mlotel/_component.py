@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from types import TracebackType
@@ -275,7 +276,7 @@ class _Call:
             context, sent = run._context, None
             try:
                 inner = function(*args, **kwargs)
-                step: Callable[[Any], Any] = inner.asend
+                step: Callable[[Any], Any] = partial(_begin, inner)
                 while True:
                     token = context_api.attach(context)
                     try:
@@ -299,6 +300,19 @@ class _Call:
             run.end()
 
         return call
+
+
+def _begin(generator: AsyncGenerator[Any, Any], value: Any) -> Any:
+    """Take the first step of `generator` unknown to the event loop, which closes what is left open when it ends.
+
+    The generator around it is known and closes this one: both at once would meet in the middle.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return generator.asend(value)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 def _detach(run: ActiveRun, token: Any) -> None:

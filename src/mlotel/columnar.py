@@ -116,7 +116,7 @@ def _opened(obj: Any, pa: Any) -> TableSource:
     package = type(obj).__module__.partition(".")[0]
     if package == "polars":
         return _from_polars(obj, pa)
-    if package == "pandas" or not hasattr(obj, "__arrow_c_stream__") and not hasattr(obj, "__arrow_c_array__"):
+    if package == "pandas" or not (hasattr(obj, "__arrow_c_stream__") or hasattr(obj, "__arrow_c_array__")):
         return _from_pandas(obj, pa)
     if package in ("duckdb", "_duckdb") and hasattr(obj, "project"):
         return _from_duckdb(obj, pa)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -377,6 +380,41 @@ def test_a_command_that_ends_well_after_a_signal_has_ended_well(waiting, runs):
 
     assert process.returncode == 0
     assert [run["state"] for run in runs()] == ["ok"]
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_command_once(environment, tmp_path):
+    """The terminal signals the command itself, so mlotel must not do it again."""
+    # Tells of each interrupt, and ends when the second one, or the line that ends its input, comes
+    listening = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\nsys.exit(4)"
+    )
+    terminal, other = os.openpty()
+    process = subprocess.Popen(
+        [*MLOTEL, "exec", "-c", "step", "--", sys.executable, "-c", listening],
+        stdin=other,
+        stdout=other,
+        stderr=other,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(other)
+    shown = b""
+    for wanted, typed in ((b"ready", b"\x03"), (b"interrupted", b"\n")):
+        while wanted not in shown:
+            shown += os.read(terminal, 1024)
+        os.write(terminal, typed)
+    code = process.wait()
+    with contextlib.suppress(OSError):  # a terminal without anybody at its other end reads as an error
+        while more := os.read(terminal, 1024):
+            shown += more
+    os.close(terminal)
+
+    assert code == 4
+    assert shown.count(b"interrupted") == 1
 
 
 def test_signals_that_were_ignored_stay_ignored(waiting, runs, tmp_path):

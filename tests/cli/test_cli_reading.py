@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pipelines import Io, digest
+
+import mlotel as package
+
+SOURCES = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
 
 GIT = {"commit": "3f9a12c4" + "0" * 32, "branch": "main", "dirty": True, "repository": "https://example.org/delays.git"}
 
@@ -507,6 +516,56 @@ def test_lineage_of_nothing_is_not_found(mlotel, delays):
 # --- the rest
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_an_answer_that_cannot_be_written_is_told_in_one_line(delays, form):
+    """A full disk, here the device that is always full, ends with 2 and without a traceback."""
+    code = "from mlotel.cli import main; main()"
+    command = [sys.executable, "-c", code, "runs", "--store", str(delays), "--format", form]
+
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=SOURCES, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (2, "mlotel: [Errno 28] No space left on device\n")
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly(delays):
+    """As with `| head -1`: no traceback, no complaint."""
+    code = "from mlotel.cli import main; main()"
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "runs", "--store", str(delays), "--format", "json"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=SOURCES,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_reading_loads_nothing_that_it_does_not_need(delays):
+    """Neither OpenTelemetry nor Arrow or NumPy is imported to answer a question; nor rich for JSON."""
+    code = (
+        "import sys\nfrom mlotel.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & set(WATCHED)), file=sys.stderr)"
+    ).replace("WATCHED", repr(["opentelemetry", "pyarrow", "numpy", "pandas", "rich"]))
+
+    for arguments, loaded in ((["runs", "-f", "json"], []), (["lineage", "model"], ["rich"])):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--store", str(delays)],
+            capture_output=True,
+            env=SOURCES,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == f"{loaded}\n"
+
+
 def test_version_names_what_is_installed(mlotel):
     """The command and the option print the same."""
     answer = mlotel("version")
@@ -531,13 +590,3 @@ def test_bad_usage_ends_with_2(mlotel, arguments):
 
     assert (answer.code, answer.out) == (2, "")
     assert "Error" in answer.err
-
-
-@pytest.mark.parametrize("command", ["runs", "recent", "show", "history", "lineage", "exec", "version"])
-def test_every_command_has_help_with_an_example(mlotel, command):
-    """--help and -h alike."""
-    answer = mlotel(command, "--help")
-
-    assert answer.code == 0
-    assert command in ("recent", "version") or f"Example: mlotel {command}" in answer.out
-    assert mlotel(command, "-h").out == answer.out

@@ -24,7 +24,7 @@ class Desk:
         """Run a command to its end; `more` are environment variables."""
         line = [str(each) for each in command]
         return subprocess.run(
-            line, cwd=self.folder, env=self.environment | more, capture_output=True, text=True, timeout=300
+            line, cwd=self.folder, env=self.environment | more, capture_output=True, text=True, timeout=600
         )
 
     def python(self, script: str, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import itertools
 import random
 from typing import Any
 
@@ -66,9 +67,9 @@ def _present(kind: Any) -> st.SearchStrategy[Any]:
         top = 2 ** (kind.bit_width - (not unsigned)) - 1
         return st.one_of(st.integers(0 if unsigned else -top - 1, top), st.integers(0, 3))
     if pa.types.is_floating(kind):
-        return st.one_of(
-            st.floats(width=kind.bit_width), st.sampled_from([0.0, -0.0, float("nan"), float("inf")])
-        ).map(np.float16 if kind.bit_width == 16 else float)
+        return st.one_of(st.floats(width=kind.bit_width), st.sampled_from([0.0, -0.0, float("nan"), float("inf")])).map(
+            np.float16 if kind.bit_width == 16 else float
+        )
     if pa.types.is_decimal(kind):
         top = 10**kind.precision - 1
         return st.integers(-top, top).map(lambda n: decimal.Decimal(n).scaleb(-kind.scale, decimal.Context(prec=80)))
@@ -165,7 +166,7 @@ def arrays(draw: st.DrawFn, kind: st.SearchStrategy[pa.DataType] | None = None, 
 def rechunked(array: pa.Array, cuts: list[int]) -> pa.ChunkedArray:
     """The same rows in chunks, empty ones included."""
     places = [0, *sorted(cut % (len(array) + 1) for cut in cuts), len(array)]
-    chunks = [array.slice(a, b - a) for a, b in zip(places, places[1:], strict=False)]
+    chunks = [array.slice(a, b - a) for a, b in itertools.pairwise(places)]
     return pa.chunked_array(chunks, array.type)
 
 
@@ -181,7 +182,7 @@ def garbled(array: pa.Array, seed: int) -> pa.Array:
     """The same rows with an explicit bitmap whose padding bits are set and with rubbish under the nulls."""
     kind, count = array.type, len(array)
     buffers = array.buffers()
-    if count == 0 or pa.types.is_null(kind) or buffers[0] is None and array.null_count:
+    if count == 0 or pa.types.is_null(kind) or (buffers[0] is None and array.null_count):
         return array
     chance = random.Random(seed)
     valid = array.is_valid().to_pylist()

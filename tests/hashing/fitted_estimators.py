@@ -35,7 +35,9 @@ __all__ = ["MAKERS", "fitted"]
 
 
 def columns() -> ColumnTransformer:
-    return ColumnTransformer([("n", StandardScaler(), [0, 1]), ("c", OneHotEncoder(), slice(4, 5))], remainder="passthrough")
+    return ColumnTransformer(
+        [("n", StandardScaler(), [0, 1]), ("c", OneHotEncoder(), slice(4, 5))], remainder="passthrough"
+    )
 
 
 MAKERS: dict[str, Callable[[], Any]] = {

@@ -63,7 +63,15 @@ def test_signs_of_zero_and_nan() -> None:
 def test_shape_and_dtype_count() -> None:
     """The same bytes in another shape or of another dtype are another array."""
     base = np.zeros(8, "<i4")
-    arrays = [base, base.reshape(2, 4), base.reshape(4, 2), base.view("<u4"), base.view("<f4"), base.view("<i8"), base[None]]
+    arrays = [
+        base,
+        base.reshape(2, 4),
+        base.reshape(4, 2),
+        base.view("<u4"),
+        base.view("<f4"),
+        base.view("<i8"),
+        base[None],
+    ]
     assert len({fingerprint(array).digest for array in arrays}) == len(arrays)
 
 

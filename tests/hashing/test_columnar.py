@@ -150,11 +150,11 @@ def test_pandas_without_the_protocol_is_known_by_its_class(monkeypatch: pytest.M
 
 def test_a_pandas_index_is_a_column_unless_it_is_a_range() -> None:
     """Filtering a pandas frame leaves an index that pyarrow keeps: the digest is another one, as documented."""
-    frame = pd.DataFrame({"a": [1, 2, 3]})
+    frame = pd.DataFrame({"a": [1, 2, 3, 4]})
     filtered = frame[frame["a"] != 2]
     assert open_table(filtered).schema.names == ["a", "__index_level_0__"]
     reset = filtered.reset_index(drop=True)
-    assert fingerprint(reset).digest == fingerprint(pa.table({"a": [1, 3]})).digest
+    assert fingerprint(reset).digest == fingerprint(pa.table({"a": [1, 3, 4]})).digest
 
 
 def test_what_arrow_cannot_hold_gets_a_note() -> None:
@@ -208,7 +208,11 @@ def test_table_files_are_read(tmp_path: Path, suffix: str, rows: int) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     """Another suffix, a missing file and a damaged one are errors with the path in them."""
     (tmp_path / "bad.parquet").write_bytes(b"PAR1nonsense")
-    for name, words in (("t.csv", "not a table file"), ("t.parquet", "cannot be read"), ("bad.parquet", "cannot be read")):
+    for name, words in (
+        ("t.csv", "not a table file"),
+        ("t.parquet", "cannot be read"),
+        ("bad.parquet", "cannot be read"),
+    ):
         with pytest.raises(ArtifactError, match=f"{name}: {words}"):
             open_path(tmp_path / name)
 

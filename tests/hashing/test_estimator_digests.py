@@ -68,7 +68,13 @@ def test_a_copy_has_the_digest_of_its_original(name: str) -> None:
 
 def test_parameters_and_class_count() -> None:
     """Each parameter and the class itself make a difference, fitted values being equal."""
-    models = [LinearRegression(), LinearRegression(fit_intercept=False), Ridge(), Ridge(alpha=2.0), LogisticRegression()]
+    models = [
+        LinearRegression(),
+        LinearRegression(fit_intercept=False),
+        Ridge(),
+        Ridge(alpha=2.0),
+        LogisticRegression(),
+    ]
     for model in models:
         model.coef_ = np.zeros(3)
     assert len({fingerprint(model).digest for model in models}) == len(models)
@@ -172,7 +178,10 @@ def own_function(x: Any) -> Any:
             "transformers[0][1].func is the function own_function, whose code has no stable identity",
         ),
         (Custom(Opaque), "part is the class Opaque, whose code has no stable identity"),
-        (Custom(np.zeros(1, np.longdouble)), f"part: {np.dtype(np.longdouble).name} has padding that differs between machines"),
+        (
+            Custom(np.zeros(1, np.longdouble)),
+            f"part: {np.dtype(np.longdouble).name} has padding that differs between machines",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

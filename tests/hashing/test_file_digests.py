@@ -91,7 +91,7 @@ def make_tree(root: Path) -> None:
 
 
 def test_a_folder_has_the_documented_digest(tmp_path: Path) -> None:
-    """A folder's digest is that of its sorted paths, kinds and contents; links count as their text, cycles do no harm."""
+    """A folder is its sorted paths, kinds and contents; links count as their text, cycles do no harm."""
     make_tree(tmp_path)
     files = {"b": None, "b/a": b"", "b/deep": None, "b/deep/x": b"x" * 5000, "b.txt": b"text", "empty": None}
     expected = reference_tree(files, {"loop": ".", "gone": "nowhere"})
@@ -140,9 +140,14 @@ def test_what_is_no_file_gets_a_note(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path / 'socket'}")
-    notes = {name: fingerprint(path) for name, path in {
-        "FIFO": tmp_path / "fifo", "socket": tmp_path / "socket", "character device": Path("/dev/null")
-    }.items()}
+    notes = {
+        name: fingerprint(path)
+        for name, path in {
+            "FIFO": tmp_path / "fifo",
+            "socket": tmp_path / "socket",
+            "character device": Path("/dev/null"),
+        }.items()
+    }
     assert notes == {name: Fingerprint(note=f"no digest: a {name} is not read for one") for name in notes}
     (tmp_path / "socket").unlink()
     inside = fingerprint(tmp_path)
@@ -155,7 +160,7 @@ def test_missing_and_unreadable_files_are_errors(tmp_path: Path, monkeypatch: py
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     for name in ("nothing", "dangling", "loop", "a\0b"):
-        with pytest.raises(ArtifactError, match="there is no such file|cannot be read"):
+        with pytest.raises(ArtifactError, match=r"there is no such file|cannot be read"):
             fingerprint(tmp_path / name)
     (tmp_path / "secret").write_bytes(b"x")
 
@@ -253,7 +258,11 @@ def test_a_damaged_table_file_is_hashed_by_its_bytes(tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "t.parquet").empty
 
 
-@given(entries=st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.text("0123456789abcdef", max_size=5))))
+@given(
+    entries=st.lists(
+        st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.text("0123456789abcdef", max_size=5))
+    )
+)
 @settings(max_examples=50)
 def test_a_manifest_has_the_documented_digest(entries: list[tuple[str, str]]) -> None:
     """A manifest's digest is that of its sorted pairs; their order does not matter."""

@@ -23,7 +23,10 @@ TABLES: dict[str, Callable[[], pa.Table]] = {
     "no rows": lambda: pa.table({"a": pa.array([], pa.int64())}),
     "integers": lambda: pa.table({"a": pa.array([1, -2, None], pa.int64()), "b": pa.array([255, 0, None], pa.uint8())}),
     "floats": lambda: pa.table(
-        {"d": pa.array([0.0, -0.0, float("nan"), float("inf"), None]), "f": pa.array([1.5, None, 0, 0, 0], pa.float32())}
+        {
+            "d": pa.array([0.0, -0.0, float("nan"), float("inf"), None]),
+            "f": pa.array([1.5, None, 0, 0, 0], pa.float32()),
+        }
     ),
     "booleans": lambda: pa.table({"a": [True, False, None] * 5}),
     "text": lambda: pa.table({"a": ["", "a", "ä", None], "b": pa.array([b"", b"\0", None, b"xyz"])}),

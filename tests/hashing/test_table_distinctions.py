@@ -32,7 +32,13 @@ def comparable(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     "kind",
-    [*LEAVES, pa.list_(pa.int8()), pa.list_(pa.string()), pa.map_(pa.int32(), pa.float32()), pa.list_(pa.list_(pa.bool_()))],
+    [
+        *LEAVES,
+        pa.list_(pa.int8()),
+        pa.list_(pa.string()),
+        pa.map_(pa.int32(), pa.float32()),
+        pa.list_(pa.list_(pa.bool_())),
+    ],
     ids=str,
 )
 @settings(deadline=None, max_examples=60)

@@ -224,7 +224,9 @@ def test_nan_payloads_and_signs_do_not_count() -> None:
 def test_sparse_and_dense_unions_have_one_digest() -> None:
     """The two modes of unions are layouts, and so are their type codes; slices are cut correctly."""
     codes = [0, 1, 0, 1, 0]
-    sparse = pa.UnionArray.from_sparse(pa.array(codes, pa.int8()), [pa.array([1, 0, 2, 0, None]), pa.array(list("xaxbx"))])
+    sparse = pa.UnionArray.from_sparse(
+        pa.array(codes, pa.int8()), [pa.array([1, 0, 2, 0, None]), pa.array(list("xaxbx"))]
+    )
     dense = pa.UnionArray.from_dense(
         pa.array([c + 5 for c in codes], pa.int8()),
         pa.array([0, 0, 1, 1, 2], pa.int32()),
@@ -241,7 +243,9 @@ def test_unregistered_extension_types_count_like_registered_ones() -> None:
     """An extension type has one digest whether or not this process has a class for it."""
     storage = pa.array([b"0" * 16, None], pa.binary(16))
     known = pa.table({"c": pa.ExtensionArray.from_storage(pa.uuid(), storage)})
-    field = pa.field("c", pa.binary(16), metadata={"ARROW:extension:name": "arrow.uuid", "ARROW:extension:metadata": ""})
+    field = pa.field(
+        "c", pa.binary(16), metadata={"ARROW:extension:name": "arrow.uuid", "ARROW:extension:metadata": ""}
+    )
     unknown = pa.table([storage], schema=pa.schema([field]))
     one, other = fingerprint(known), fingerprint(unknown)
     assert (one.digest, one.schema_digest) == (other.digest, other.schema_digest)
@@ -250,7 +254,9 @@ def test_unregistered_extension_types_count_like_registered_ones() -> None:
 def test_metadata_and_nullability_do_not_count() -> None:
     """Metadata of the schema and its fields, mlotel's own included, and `nullable` change neither digest."""
     plain = pa.table({"a": [1, 2]})
-    schema = pa.schema([pa.field("a", pa.int64(), nullable=False, metadata={"k": "v"})], metadata={"mlotel.traceparent": "x"})
+    schema = pa.schema(
+        [pa.field("a", pa.int64(), nullable=False, metadata={"k": "v"})], metadata={"mlotel.traceparent": "x"}
+    )
     one, other = fingerprint(plain), fingerprint(plain.cast(schema))
     assert (one.digest, one.schema_digest) == (other.digest, other.schema_digest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _reporting(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn mlotel's own errors into one line and an exit code; anything else is a fault and keeps its traceback."""
+    """Turn mlotel's errors and the system's into one line and an exit code; what else is raised is a fault."""
 
     @wraps(command)
     def reporting(*args: Any, **kwargs: Any) -> None:
@@ -63,5 +64,10 @@ def _reporting(command: Callable[..., None]) -> Callable[..., None]:
         except MlotelError as error:
             complain(str(error))
             raise typer.Exit(NOT_FOUND if isinstance(error, RunNotFoundError) else USAGE) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who read the answer has read enough: typer ends quietly
+                raise
+            complain(str(error))
+            raise typer.Exit(USAGE) from None
 
     return reporting

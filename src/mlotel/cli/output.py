@@ -53,6 +53,7 @@ def print_json(document: object) -> None:
     # JSON allows DEL and the C1 controls in strings; terminals may obey them
     text = _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def complain(message: str) -> None:

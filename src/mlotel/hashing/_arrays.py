@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlotel.hashing._algorithms import Hasher, NewHasher, framed, new_hasher, written
-from mlotel.hashing._streams import one_nan
+from mlotel.hashing._streams import one_nan, octets
 from mlotel.model import Fingerprint
 
 __all__ = ["array_digest", "array_note", "fingerprint_array"]
@@ -68,7 +68,7 @@ def _feed(hasher: Hasher, array: NDArray[Any], new: NewHasher) -> None:
     if array.dtype.itemsize == 0:
         return
     for block in _blocks(array):
-        hasher.update(memoryview(_canonical(block)).cast("B"))
+        hasher.update(octets(_canonical(block)))
 
 
 def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -79,9 +79,9 @@ def _blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
             yield flat[start : start + _BLOCK]
     elif array.size:
         with np.nditer(
-            array,
+            [array],
             flags=["external_loop", "buffered"],
-            op_flags=[["readonly", "contig"]],
+            op_flags=cast("Any", [["readonly", "contig"]]),  # NumPy's stubs misspell "contig"
             op_dtypes=[target],
             order="C",
             casting="equiv",

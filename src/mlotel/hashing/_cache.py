@@ -23,6 +23,7 @@ _PERSIST_BYTES = 1 << 20
 _SCHEMA = """CREATE TABLE IF NOT EXISTS fingerprint_v1 (
     path TEXT, algorithm TEXT, scope TEXT, identity TEXT, content TEXT, PRIMARY KEY (path, algorithm, scope)
 ) WITHOUT ROWID"""
+_SELECT = "SELECT content FROM fingerprint_v1 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?"
 
 _Identity = tuple[int, int, int, int, int]
 
@@ -96,9 +97,7 @@ class StatCache:
         if self._path is not None and status.st_size >= _PERSIST_BYTES:
             self._save(path, algorithm, scope, identity, fingerprint)
 
-    def _remember(
-        self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint
-    ) -> None:
+    def _remember(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:
         key = path, algorithm, scope
         with self._lock:
             self._entries.pop(key, None)
@@ -108,9 +107,9 @@ class StatCache:
 
     def _load(self, path: str, algorithm: str, scope: str, identity: _Identity) -> Fingerprint | None:
         try:
-            with _opened(self._path) as connection:
+            with _Connection(self._path) as connection:
                 row = connection.execute(
-                    "SELECT content FROM fingerprint_v1 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?",
+                    _SELECT,
                     (os.path.abspath(path), algorithm, scope, json.dumps(identity)),
                 ).fetchone()
                 return None if row is None else Fingerprint(**json.loads(row[0]))
@@ -120,7 +119,7 @@ class StatCache:
     def _save(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:
         content = json.dumps({k: v for k, v in dataclasses.asdict(fingerprint).items() if v is not None})
         try:
-            with _opened(self._path) as connection:
+            with _Connection(self._path) as connection:
                 connection.execute(_SCHEMA)
                 connection.execute(
                     "INSERT OR REPLACE INTO fingerprint_v1 VALUES (?, ?, ?, ?, ?)",
@@ -131,7 +130,7 @@ class StatCache:
             return
 
 
-class _opened:
+class _Connection:
     """A connection for one statement: opening costs 0.1 ms and keeps nothing over a fork or across threads."""
 
     def __init__(self, path: Path | None) -> None:

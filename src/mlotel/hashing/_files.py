@@ -119,12 +119,12 @@ def fingerprint_file(
 
 def _read(descriptor: int, size: int, algorithm: str, mapped: bool, threads: int) -> tuple[int, bytes]:
     if mapped and size:
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as whole:
             if algorithm == "blake3":
-                return len(content), blake3(content, max_threads=threads).digest()
+                return len(whole), blake3(whole, max_threads=threads).digest()
             hasher = new_hasher(algorithm)()
-            hasher.update(content)
-            return len(content), hasher.digest()
+            hasher.update(whole)
+            return len(whole), hasher.digest()
     hasher = new_hasher(algorithm)()
     if size < _BLOCK:
         # Small files, the most common in folders: no buffer to prepare. Whatever grew behind is read below.

@@ -150,9 +150,7 @@ class Fingerprinter:
             if scope == "logical":
                 raise found
             note = f"hashed by its bytes: {found}"
-        result = fingerprint_file(
-            path, algorithm=algorithm, cache=cache, mapped=mapped, threads=threads, status=status
-        )
+        result = fingerprint_file(path, algorithm=algorithm, cache=cache, mapped=mapped, threads=threads, status=status)
         if not tabular:
             return result
         return _with(result, type="dataset", note=result.note or note)

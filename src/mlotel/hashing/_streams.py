@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlotel.hashing._algorithms import Hasher, NewHasher
 
-__all__ = ["ABSENT", "BLOCK_ROWS", "BitStream", "SparseStream", "length_bytes", "one_nan", "unpacked"]
+__all__ = [
+    "ABSENT",
+    "BLOCK_ROWS",
+    "BitStream",
+    "SparseStream",
+    "length_bytes",
+    "one_nan",
+    "octets",
+    "unpacked",
+    "valid_bits",
+]
 
 ABSENT = bytes(32)
 """What stands for the digest of a stream that was never begun."""
@@ -57,15 +67,26 @@ class BitStream:
             bits = np.concatenate([self._tail, bits])
         whole = len(bits) // 8 * 8
         if whole:
-            self._hasher.update(np.packbits(bits[:whole], bitorder="little"))
+            self._hasher.update(octets(np.packbits(bits[:whole], bitorder="little")))
         self._tail = bits[whole:] if len(bits) > whole else None
 
     def digest(self) -> bytes:
         """The digest; nothing may be appended after it."""
         if self._tail is not None:
-            self._hasher.update(np.packbits(self._tail, bitorder="little"))
+            self._hasher.update(octets(np.packbits(self._tail, bitorder="little")))
             self._tail = None
         return self._hasher.digest()
+
+
+def octets(array: NDArray[Any]) -> memoryview:
+    """Return a contiguous array's bytes, not copied."""
+    # NumPy's arrays are buffers; their types say so from Python 3.12 on.
+    return memoryview(cast("bytes", array)).cast("B")
+
+
+def valid_bits(array: Any, count: int) -> NDArray[np.uint8]:
+    """Return which rows of an Arrow array with nulls are not null: 1, or 0 for a null."""
+    return unpacked(array.buffers()[0], array.offset, count)
 
 
 def unpacked(buffer: Any, offset: int, count: int) -> NDArray[np.uint8]:
@@ -101,7 +122,7 @@ class SparseStream:
             self._hasher = self._new()
             self._feed(self._hasher, self._rows)
         self._rows += len(values)
-        self._hasher.update(memoryview(values.astype(self._dtype, copy=False)).cast("B"))
+        self._hasher.update(octets(values.astype(self._dtype, copy=False)))
 
     def _feed(self, hasher: Hasher, count: int) -> None:
         block = bytes(min(count, BLOCK_ROWS) * self._dtype.itemsize)
@@ -124,7 +145,7 @@ def length_bytes(lengths: NDArray[Any]) -> memoryview:
                 for n in lengths.tolist()
             )
         )
-    return memoryview(lengths.astype("<u4", copy=False)).cast("B")
+    return octets(lengths.astype("<u4", copy=False))
 
 
 def one_nan(bits: NDArray[Any]) -> NDArray[Any]:
@@ -133,7 +154,8 @@ def one_nan(bits: NDArray[Any]) -> NDArray[Any]:
     values = bits.view(dtype)
     # The maximum is NaN if any value is: one pass, and no array of flags for the usual case.
     largest = np.maximum.reduce(values)
-    if largest == largest:  # noqa: PLR0124 - the test for NaN, without the call
+    # Equal to itself: no NaN. `np.isnan` would say the same, more slowly.
+    if largest == largest:
         return bits
     missing = np.isnan(values)
     # Counting first: most NaN are the canonical one already, and comparing is three times faster than copying.

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from mlotel.columnar import TableSource
 from mlotel.hashing._algorithms import NewHasher, framed, new_hasher, written
-from mlotel.hashing._columns import Node, node_for
+from mlotel.hashing._columns import node_for
+from mlotel.hashing._node import Node
 from mlotel.hashing._types import logical_type
 from mlotel.model import Fingerprint
 

@@ -51,9 +51,7 @@ class ValueHasher:
         find: returns the registered fingerprint function for a class, or None.
     """
 
-    def __init__(
-        self, new: NewHasher, algorithm: str, find: Callable[[type], FingerprintFunction | None]
-    ) -> None:
+    def __init__(self, new: NewHasher, algorithm: str, find: Callable[[type], FingerprintFunction | None]) -> None:
         self._new = new
         self._algorithm = algorithm
         self._find = find
@@ -83,7 +81,9 @@ class ValueHasher:
     def _combine(self, kind: str, content: bytes, *parts: bytes) -> bytes:
         hasher = self._new()
         hasher.update(
-            b"".join([b"mlotel.value.v1\0", framed(kind.encode()), framed(content), struct.pack("<Q", len(parts)), *parts])
+            b"".join(
+                [b"mlotel.value.v1\0", framed(kind.encode()), framed(content), struct.pack("<Q", len(parts)), *parts]
+            )
         )
         return hasher.digest()
 
@@ -137,7 +137,7 @@ class ValueHasher:
         base = sys.modules.get("sklearn.base")
         if base is not None and isinstance(value, base.BaseEstimator) and not isinstance(value, type):
             return self._estimator(value, where)
-        if isinstance(value, type) or callable(getattr(value, "__call__", None)) and hasattr(value, "__name__"):
+        if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
             return self._named(value, where)
         sparse = sys.modules.get("scipy.sparse")
         if sparse is not None and sparse.issparse(value):
@@ -159,14 +159,15 @@ class ValueHasher:
             raise UnstableValueError(f"{where}.get_params() failed: {error}") from error
         fitted = {name: item for name, item in vars(value).items() if name not in params and name not in volatile}
         return self._combine(
-            "estimator", class_name(type(value)).encode(), self._attributes(params, where), self._attributes(fitted, where)
+            "estimator",
+            class_name(type(value)).encode(),
+            self._attributes(params, where),
+            self._attributes(fitted, where),
         )
 
     def _attributes(self, values: Mapping[str, object], where: str) -> bytes:
         prefix = f"{where}." if where else ""
-        parts = [
-            self.digest(name, where) + self.digest(values[name], f"{prefix}{name}") for name in sorted(values)
-        ]
+        parts = [self.digest(name, where) + self.digest(values[name], f"{prefix}{name}") for name in sorted(values)]
         return self._combine("attributes", b"", *parts)
 
     def _library_object(self, value: Any, where: str) -> bytes:
@@ -175,7 +176,7 @@ class ValueHasher:
         name = class_name(cls).encode()
         if hasattr(value, "__dict__"):
             return self._combine("object", name, self._attributes(vars(value), where))
-        if cls.__reduce__ is object.__reduce__:
+        if getattr(cls, "__reduce__", None) is object.__reduce__:
             raise UnstableValueError(f"{where} is a {class_name(cls)}, which has no stable identity")
         reduced = value.__reduce__()
         state = reduced[1:] if isinstance(reduced, tuple) else ()

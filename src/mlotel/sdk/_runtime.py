@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class _State:
     settings: Settings
     collector: Collector | None = None
     journal: Journal | None = None
+    look_again: float = 0.0
 
 
 def runtime() -> Runtime:
@@ -60,8 +62,14 @@ def runtime() -> Runtime:
     An application may set its providers after mlotel was first used: they are taken from then on.
     """
     state = _state
-    if state is not None and state.pid == os.getpid() and state.seen == _globals():
-        return state.runtime
+    if state is not None and state.pid == os.getpid() and state.seen[0] is trace.get_tracer_provider():
+        now = time.monotonic()
+        if now < state.look_again:
+            return state.runtime
+        # loggers and meters are set together with tracers as a rule: once a second is often enough
+        state.look_again = now + 1.0
+        if state.seen == _globals():
+            return state.runtime
     with _lock:
         return _renew().runtime
 
@@ -202,9 +210,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
     elif tracers is None and not otlp:
-        return _State(
-            nothing(), os.getpid(), seen, settings
-        )  # the user switched off the store, and there is no other
+        return _State(nothing(), os.getpid(), seen, settings)  # the user switched off the store, and there is no other
     else:
         provider = tracers
         if provider is None:

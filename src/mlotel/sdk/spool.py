@@ -13,8 +13,8 @@ from opentelemetry.util.re import parse_env_headers
 
 from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
-from mlotel.sdk._settings import Settings
-from mlotel.store.files import segment_writer
+from mlotel.sdk._settings import Settings, Signal
+from mlotel.store.segments import segment_writer
 from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import is_alive
 
@@ -22,7 +22,7 @@ __all__ = ["SPOOL", "Replayed", "replay"]
 
 SPOOL = "spool"
 _BATCH = 200  # lines in a request: some 300 KB
-_KINDS = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
+_SIGNALS: dict[bytes, Signal] = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
 _END = b"]}"
 
 
@@ -71,10 +71,10 @@ def _send_segment(segment: Path, settings: Settings, headers: Mapping[str, str],
         file.seek(start)
         lines = file.read().splitlines(keepends=True)
     offset = start
-    for kind, batch in _batches([line for line in lines if line.endswith(b"\n")]):
+    for prefix, batch in _batches([line for line in lines if line.endswith(b"\n")]):
         size = sum(map(len, batch))
         if done.error is None:
-            _send(kind, batch, settings, headers, done)
+            _send(prefix, batch, settings, headers, done)
         if done.error is not None:
             done.kept += len(batch)
             continue
@@ -85,27 +85,26 @@ def _send_segment(segment: Path, settings: Settings, headers: Mapping[str, str],
         progress.unlink(missing_ok=True)
 
 
-def _batches(lines: list[bytes]) -> Iterator[tuple[str | None, list[bytes]]]:
-    """Yield runs of lines of one signal (None: of no known form)."""
+def _batches(lines: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Yield runs of lines of one signal, with what they begin with (nothing: lines of no known form)."""
     batch: list[bytes] = []
-    kind: str | None = None
+    prefix = b""
     for line in lines:
-        found = next((name for prefix, name in _KINDS.items() if line.startswith(prefix)), None)
-        if batch and (found != kind or len(batch) >= _BATCH):
-            yield kind, batch
+        found = next((known for known in _SIGNALS if line.startswith(known)), b"")
+        if batch and (found != prefix or len(batch) >= _BATCH):
+            yield prefix, batch
             batch = []
-        kind = found
+        prefix = found
         batch.append(line)
     if batch:
-        yield kind, batch
+        yield prefix, batch
 
 
-def _send(kind: str | None, batch: list[bytes], settings: Settings, headers: Mapping[str, str], done: Replayed) -> None:
-    if kind is None:  # blank, or torn when the disk was full
+def _send(prefix: bytes, batch: list[bytes], settings: Settings, headers: Mapping[str, str], done: Replayed) -> None:
+    if not prefix:  # blank, or torn when the disk was full
         done.rejected += sum(bool(line.strip()) for line in batch)
         return
-    signal = "traces" if kind == "traces" else "logs"
-    prefix = next(prefix for prefix, name in _KINDS.items() if name == kind)
+    signal = _SIGNALS[prefix]
     # each line is a whole request; the lists of several are put into one
     bodies = [line.rstrip()[len(prefix) : -len(_END)] for line in batch if line.rstrip().endswith(_END)]
     url = settings.endpoint_of(signal) or settings.found_endpoint(signal)
@@ -119,9 +118,9 @@ def _send(kind: str | None, batch: list[bytes], settings: Settings, headers: Map
     except urllib.error.HTTPError as error:
         if error.code == 400 and len(batch) > 1:  # one bad line must not keep the others
             for line in batch:
-                _send(kind, [line], settings, headers, done)
+                _send(prefix, [line], settings, headers, done)
         elif error.code in (400, 404, 405, 501):
-            logger.warning("mlotel: %s refused %d lines of %s: %s", url, len(batch), kind, error)
+            logger.warning("mlotel: %s refused %d lines of %s: %s", url, len(batch), signal, error)
             done.rejected += len(batch)
         else:
             done.error = f"{url}: {error}"

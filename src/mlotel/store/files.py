@@ -13,13 +13,13 @@ from mlotel.errors import StoreNotFoundError
 from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
-from mlotel.store.segments import Segments
+from mlotel.store.segments import Segments, Sizes
 
 __all__ = ["FileStore"]
 
 _INDEX = "index.sqlite"
 # Primary result codes of SQLite: https://www.sqlite.org/rescode.html
-_BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 5, 6, 11, 26
+_ERROR, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 1, 5, 6, 11, 26
 
 
 class FileStore(IndexedStore):
@@ -45,7 +45,8 @@ class FileStore(IndexedStore):
         self._timeout_s = timeout_s
         self._segments = Segments(self.root)
         self._opened: Index | None = None
-        self._seen: dict[str, tuple[int, int]] | None = None
+        self._sizes: Sizes = {}
+        self._seen: tuple[Sizes, int] | None = None
         self._offsets: dict[str, int] = {}
         super().__init__(self._segments.line, clock)
 
@@ -61,6 +62,7 @@ class FileStore(IndexedStore):
                 self._opened.close()
                 self._opened = None
             self._seen = None
+            self._sizes = {}
             self._assembly.clear()
             self._segments.close()
 
@@ -92,19 +94,23 @@ class FileStore(IndexedStore):
                     pass
             return Index(None)
 
-    def _refresh(self) -> Index:
-        files = self._segments.sizes(self._clock(), self._seen or {})
-        if files == self._seen:
-            return self._index()
+    def _refresh(self) -> None:
+        index = self._index()
         try:
-            self._read_new(self._index(), files)
+            # Another process may have changed the index as well, and the numbers of segments with it.
+            state = self._segments.sizes(self._clock(), self._sizes), index.data_version()
+            if state != self._seen:
+                self._read_new(index)
+                self._seen = self._sizes, index.data_version()
         except sqlite3.Error as error:
-            if _code(error) in (_BUSY, _LOCKED):
-                raise unavailable(self.root, error) from error
-            self._replace_index(damaged=_code(error) in (_CORRUPT, _NOT_A_DATABASE))
-            self._read_new(self._index(), files)
-        self._seen = files
-        return self._index()
+            self._recover(error)
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        if _code(error) in (_BUSY, _LOCKED):
+            raise unavailable(self.root, error) from error
+        self._replace_index(damaged=_code(error) in (_CORRUPT, _NOT_A_DATABASE, _ERROR))
+        self._read_new(self._index())
+        self._seen = self._sizes, self._index().data_version()
 
     def _replace_index(self, *, damaged: bool) -> None:
         """A damaged index is made anew; where the file cannot be written (full disk, say) memory must do."""
@@ -116,8 +122,10 @@ class FileStore(IndexedStore):
         else:
             self._opened = Index(None)
 
-    def _read_new(self, index: Index, files: dict[str, tuple[int, int]]) -> None:
+    def _read_new(self, index: Index) -> None:
         with index.transaction():
+            # Looked at now that nobody else can write: what the index knows is never newer than this.
+            files = self._segments.sizes(self._clock(), self._sizes)
             if not index.is_current():  # an mlotel of another version was here
                 index.reset()
             known = index.segments()  # another process may have read on meanwhile
@@ -141,6 +149,7 @@ class FileStore(IndexedStore):
             if ingest is not None:
                 ingest.finish()
             segments = index.segments()
+        self._sizes = files
         self._offsets = {name: row.offset for name, row in segments.items()}
         self._segments.number({row.id: name for name, row in segments.items()})
         self._assembly.clear()
@@ -159,7 +168,7 @@ class FileStore(IndexedStore):
     def _torn(self) -> int:
         """Unfinished last lines of writers that are gone; those of living ones will be finished."""
         now = self._clock()
-        unfinished = [name for name, (_, size) in (self._seen or {}).items() if size > self._offsets.get(name, 0)]
+        unfinished = [name for name, (_, size) in self._sizes.items() if size > self._offsets.get(name, 0)]
         return sum(self._segments.is_torn(name, now) for name in unfinished)
 
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlotel.store.rows import IoRow, RunRow, SegmentRow
+from mlotel.store.rows import EMPTY, OUTPUT, IoRow, RunRow, SegmentRow
 
-__all__ = ["Index"]
+__all__ = ["WRITES", "Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 1
+_VERSION = 2
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
 
@@ -43,6 +43,8 @@ CREATE TABLE io (
 CREATE UNIQUE INDEX run_by_id ON run (run_hi, run_lo);
 CREATE UNIQUE INDEX io_by_span ON io (span, run, entry);
 """
+# Writes of content by which a producer may be found, in the words of the index that is made for it.
+WRITES = f"digest IS NOT NULL AND entry = 0 AND (flags & {OUTPUT | EMPTY}) = {OUTPUT}"
 # Built last when everything is read anew: a third faster than keeping them up to date row by row.
 _LATE = {
     "run_by_trace": "run (trace_hi)",
@@ -51,6 +53,8 @@ _LATE = {
     "run_by_component": "run (component, start) WHERE component IS NOT NULL",
     "io_by_run": "io (run)",
     "io_by_digest": "io (digest) WHERE digest IS NOT NULL",
+    # A model is read a hundred thousand times and written once: its writer must not be looked for among its readers.
+    "io_by_writer": f"io (digest, time) WHERE {WRITES}",
     "io_by_name": "io (name)",
     "io_by_uri": "io (uri) WHERE uri IS NOT NULL",
     "io_by_link": "io (link) WHERE link IS NOT NULL",
@@ -102,6 +106,11 @@ class Index:
             and execute("PRAGMA user_version").fetchone()[0] == _VERSION
         )
 
+    def data_version(self) -> int:
+        """A number that changes when another connection has changed the index."""
+        version: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
     def reset(self) -> None:
         """Empty the index; within a transaction."""
         execute = self.connection.execute
@@ -142,9 +151,8 @@ class Index:
         return [RunRow._make(row) for row in self.connection.execute(sql, parameters)]
 
     def io_rows(self, where: str, parameters: Sequence[Any] = (), order: str = "time DESC, id DESC") -> Iterator[IoRow]:
-        """I/O rows, latest first if no other order is asked for."""
-        for row in self.connection.execute(f"SELECT * FROM io WHERE {where} ORDER BY {order}", parameters).fetchall():
-            yield IoRow._make(row)
+        """I/O rows, latest first if no other order is asked for, one by one as they are wanted."""
+        return map(IoRow._make, self.connection.execute(f"SELECT * FROM io WHERE {where} ORDER BY {order}", parameters))
 
     def name_id(self, text: str) -> int | None:
         """The number of a component's or artifact's name, None where it never came up."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
 from mlotel.model import Artifact, Link, Run
 from mlotel.store.assembly import Assembly
-from mlotel.store.index import Index
-from mlotel.store.rows import EMPTY, OUTPUT, Place, digest_number, digest_range, ids_of, span_number, uri_number
+from mlotel.store.index import WRITES, Index
+from mlotel.store.rows import OUTPUT, Place, digest_number, digest_range, ids_of, span_number, uri_number
 from mlotel.store.values import artifact_of
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
@@ -32,6 +34,27 @@ class StoreStatus:
     segments: int
     skipped: int
     torn: int
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _question(
+    method: Callable[Concatenate[IndexedStore, P], T],
+) -> Callable[Concatenate[IndexedStore, P], T]:
+    """A method that is asked with the lock held and the index up to date; once more if that turns out damaged."""
+
+    @functools.wraps(method)
+    def ask(self: IndexedStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self._refresh()
+        try:
+            return method(self, *args, **kwargs)
+        except sqlite3.Error as error:
+            self._recover(error)
+            return method(self, *args, **kwargs)
+
+    return ask
 
 
 class IndexedStore(ABC):
@@ -57,37 +80,42 @@ class IndexedStore(ABC):
         """Close whatever is open; the next question opens it again."""
 
     @abstractmethod
-    def _refresh(self) -> Index:
-        """Bring the index up to date and return it; called with the lock held."""
+    def _refresh(self) -> None:
+        """Bring the index up to date; called with the lock held."""
 
+    @abstractmethod
+    def _index(self) -> Index:
+        """The index as it is; called with the lock held."""
+
+    @_question
     def runs(self, *, component: str | None = None, limit: int | None = None) -> Sequence[Run]:
         """Runs, latest start first, of one component or of all."""
-        with self._lock:
-            index = self._refresh()
-            if component is None:
-                return self._assembly.runs(index, index.run_rows("TRUE", (), limit))
-            name = index.name_id(component)
-            if name is None:
-                return ()
-            return self._assembly.runs(index, index.run_rows("component = ?", (name,), limit))
+        index = self._index()
+        if component is None:
+            return self._assembly.runs(index, index.run_rows("TRUE", (), limit))
+        name = index.name_id(component)
+        if name is None:
+            return ()
+        return self._assembly.runs(index, index.run_rows("component = ?", (name,), limit))
 
+    @_question
     def find_runs(self, reference: str) -> Sequence[Run]:
         """Runs whose run id, trace id or span id equals or begins with `reference` (hex, at least 4 characters)."""
         prefix = reference.strip().lower()
         if not 4 <= len(prefix) <= 32 or set(prefix) - set("0123456789abcdef"):
             return ()
         low, high = digest_range(prefix)
-        with self._lock:
-            index = self._refresh()
-            found = {
-                row.id: row
-                for column in ("run_hi", "trace_hi", "span")
-                for row in index.run_rows(f"{column} BETWEEN ? AND ?", (low, high))
-                if any(identity.startswith(prefix) for identity in ids_of(row))
-            }
-            rows = sorted(found.values(), key=lambda row: (row.start or 0, row.id), reverse=True)
-            return self._assembly.runs(index, rows)
+        index = self._index()
+        found = {
+            row.id: row
+            for column in ("run_hi", "trace_hi", "span")
+            for row in index.run_rows(f"{column} BETWEEN ? AND ?", (low, high))
+            if any(identity.startswith(prefix) for identity in ids_of(row))
+        }
+        rows = sorted(found.values(), key=lambda row: (row.start or 0, row.id), reverse=True)
+        return self._assembly.runs(index, rows)
 
+    @_question
     def run_of_span(self, trace_id: str, span_id: str) -> Run | None:
         """The run to which a span belongs: the run span itself or one of its I/O spans."""
         try:
@@ -95,13 +123,13 @@ class IndexedStore(ABC):
         except ValueError:
             return None
         trace_id = trace_id.lower()
-        with self._lock:
-            index = self._refresh()
-            rows = index.run_rows("(span = ? OR id IN (SELECT run FROM io WHERE span = ?))", (number, number))
-            for run in self._assembly.runs(index, [row for row in rows if ids_of(row)[1] == trace_id]):
-                return run
+        index = self._index()
+        rows = index.run_rows("(span = ? OR id IN (SELECT run FROM io WHERE span = ?))", (number, number))
+        for run in self._assembly.runs(index, [row for row in rows if ids_of(row)[1] == trace_id]):
+            return run
         return None
 
+    @_question
     def find_artifacts(
         self,
         *,
@@ -111,59 +139,63 @@ class IndexedStore(ABC):
         direction: str | None = None,
     ) -> Sequence[Artifact]:
         """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
-        with self._lock:
-            index = self._refresh()
-            where, parameters = ["TRUE"], list[Any]()
-            if digest is not None:
-                where.append("digest BETWEEN ? AND ?")
-                parameters += digest_range(digest)
-            # A unary plus keeps SQLite from taking the index of a condition that selects less than another one does.
-            if uri is not None:
-                where.append("uri = ?" if digest is None else "+uri = ?")
-                parameters.append(uri_number(uri))
-            if name is not None:
-                number = index.name_id(name)
-                if number is None:
-                    return ()
-                where.append("name = ?" if digest is None and uri is None else "+name = ?")
-                parameters.append(number)
-            if direction is not None:
-                where.append("(flags & ?) = ?")
-                parameters += (OUTPUT, OUTPUT if direction == "output" else 0)
-            found = self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
-            return tuple(
-                artifact
-                for artifact in found
-                if (digest is None or _matches(artifact.digest, digest)) and (uri is None or artifact.uri == uri)
-            )
+        index = self._index()
+        where, parameters = ["TRUE"], list[Any]()
+        if digest is not None:
+            where.append("digest BETWEEN ? AND ?")
+            parameters += digest_range(digest)
+        # A unary plus keeps SQLite from taking the index of a condition that selects less than another one does.
+        if uri is not None:
+            where.append("uri = ?" if digest is None else "+uri = ?")
+            parameters.append(uri_number(uri))
+        if name is not None:
+            number = index.name_id(name)
+            if number is None:
+                return ()
+            where.append("name = ?" if digest is None and uri is None else "+name = ?")
+            parameters.append(number)
+        if direction is not None:
+            where.append("(flags & ?) = ?")
+            parameters += (OUTPUT, OUTPUT if direction == "output" else 0)
+        found = self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
+        return tuple(
+            artifact
+            for artifact in found
+            if (digest is None or _matches(artifact.digest, digest)) and (uri is None or artifact.uri == uri)
+        )
 
-    def writer_of(
-        self, digest: str, *, exclude_run: str | None = None, before_ns: int | None = None, refresh: bool = True
-    ) -> Link | None:
+    @_question
+    def writer_of(self, digest: str, *, exclude_run: str | None = None, before_ns: int | None = None) -> Link | None:
         """The latest span that wrote content of this digest, other than empty content; None if there is none.
 
         Args:
             digest: the whole digest, ``algorithm:hex``.
             exclude_run: a run id whose own writes do not count.
             before_ns: only writes that began before this time, nanoseconds since the epoch.
-            refresh: look for new lines first.
         """
-        where = "digest = ? AND entry = 0 AND (flags & ?) = ?"
-        parameters: list[Any] = [digest_number(digest), OUTPUT | EMPTY, OUTPUT]
+        return self._writer_of(digest, exclude_run, before_ns)
+
+    def known_writer_of(self, digest: str) -> Link | None:
+        """As `writer_of`, of what has been taken up so far: new lines are not looked for."""
+        with self._lock:
+            return self._writer_of(digest)
+
+    def _writer_of(self, digest: str, exclude_run: str | None = None, before_ns: int | None = None) -> Link | None:
+        where = f"digest = ? AND {WRITES}"
+        parameters: list[Any] = [digest_number(digest)]
         if before_ns is not None:
             where += " AND time < ?"
             parameters.append(before_ns)
-        with self._lock:
-            index = self._refresh() if refresh else self._index()
-            for row in index.io_rows(where, parameters):
-                item = self._assembly.item(Place(row.segment, row.offset, row.length), span=row.span)
-                if item is None:
-                    continue
-                artifact = artifact_of(item)
-                if artifact.digest == digest and artifact.run_id != exclude_run:
-                    return Link(item.content["traceId"].lower(), artifact.span_id, "consumes", "digest")
+        for row in self._index().io_rows(where, parameters):
+            item = self._assembly.item(Place(row.segment, row.offset, row.length), span=row.span)
+            if item is None:
+                continue
+            artifact = artifact_of(item)
+            if artifact.digest == digest and artifact.run_id != exclude_run:
+                return Link(item.content["traceId"].lower(), artifact.span_id, "consumes", "digest")
         return None
 
+    @_question
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         """The artifacts that were read with a link to this span as their producer's, latest first."""
         try:
@@ -171,29 +203,28 @@ class IndexedStore(ABC):
         except ValueError:
             return ()
         trace_id, span_id = trace_id.lower(), span_id.lower()
-        with self._lock:
-            found = self._assembly.artifacts(self._refresh().io_rows("link = ?", (number,)))
-            return tuple(
-                artifact
-                for artifact in found
-                if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) == (trace_id, span_id)
-            )
+        found = self._assembly.artifacts(self._index().io_rows("link = ?", (number,)))
+        return tuple(
+            artifact
+            for artifact in found
+            if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) == (trace_id, span_id)
+        )
 
+    @_question
     def status(self) -> StoreStatus:
         """How much there is, and how many lines could not be read."""
-        with self._lock:
-            index = self._refresh()
-            runs = index.rows("SELECT count(*) FROM run WHERE component IS NOT NULL")[0][0]
-            artifacts = index.rows("SELECT count(*) FROM io")[0][0]
-            segments, skipped = index.rows("SELECT count(*), coalesce(sum(skipped), 0) FROM segment")[0]
-            return StoreStatus(runs, artifacts, segments, skipped, self._torn())
-
-    @abstractmethod
-    def _index(self) -> Index:
-        """The index as it is; called with the lock held."""
+        index = self._index()
+        runs = index.rows("SELECT count(*) FROM run WHERE component IS NOT NULL")[0][0]
+        artifacts = index.rows("SELECT count(*) FROM io")[0][0]
+        segments, skipped = index.rows("SELECT count(*), coalesce(sum(skipped), 0) FROM segment")[0]
+        return StoreStatus(runs, artifacts, segments, skipped, self._torn())
 
     def _torn(self) -> int:
         return 0
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Make the index answer again after `error`, or raise it."""
+        raise error
 
 
 def _matches(digest: str | None, wanted: str) -> bool:

@@ -159,7 +159,7 @@ class Ingest:
     def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: _Place) -> None:
         trace_hi, trace_lo = trace_numbers(span["traceId"])
         number = span_number(span["spanId"])
-        start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
+        start, end = _time(span["startTimeUnixNano"]), _time(span["endTimeUnixNano"])
         component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
         said = raw.get(A.MLOTEL_RUN_STATE)
         state = span_state(None if said is None else said.get("stringValue"), span.get("status") or {})
@@ -176,7 +176,7 @@ class Ingest:
 
     def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: _Place) -> None:
         number = span_number(span["spanId"])
-        time = int(span["startTimeUnixNano"])
+        time = _time(span["startTimeUnixNano"])
         name = raw.get(A.MLOTEL_ARTIFACT_NAME)
         digest = raw.get(A.MLOTEL_ARTIFACT_DIGEST)
         uri = raw.get(A.MLOTEL_ARTIFACT_URI)
@@ -216,7 +216,7 @@ class Ingest:
         raw = {attribute["key"]: attribute["value"] for attribute in record.get("attributes") or ()}
         run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
         event = record["eventName"]
-        time = int(record.get("timeUnixNano") or record["observedTimeUnixNano"])
+        time = _time(record.get("timeUnixNano") or record["observedTimeUnixNano"])
         if event == events.MLOTEL_RUN_START:
             trace = trace_numbers(record["traceId"])
             span = span_number(record["spanId"])
@@ -295,3 +295,10 @@ class Ingest:
                 self._names.clear()
             self._names[text] = number
         return number
+
+
+def _time(said: Any) -> int:
+    time = int(said)
+    if not 0 <= time < 1 << 63:  # SQLite could not hold it
+        raise ValueError(f"no time: {time}")
+    return time

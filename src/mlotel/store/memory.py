@@ -59,7 +59,7 @@ class MemoryStore(IndexedStore):
             self._memory = Index(None)
         return self._memory
 
-    def _refresh(self) -> Index:
+    def _refresh(self) -> None:
         index = self._index()
         count = len(self._lines)
         if count > self._read:
@@ -71,7 +71,6 @@ class MemoryStore(IndexedStore):
                 ingest.finish()
                 index.save_segment("memory", 0, count, ingest.skipped)
             self._read = count
-        return index
 
 
 def _without_end(line: bytes) -> bytes:

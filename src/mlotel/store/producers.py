@@ -103,7 +103,7 @@ class ProducerLookup:
     def _ask(self, digest: str) -> Producer | None:
         if self._store is None:
             return None
-        link = self._store.writer_of(digest, refresh=False)
+        link = self._store.known_writer_of(digest)
         producer = None if link is None else (int(link.trace_id, 16), int(link.span_id, 16))
         if len(self._asked) >= self._limit:
             self._asked.clear()

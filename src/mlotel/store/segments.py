@@ -13,7 +13,10 @@ from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "segment_writer"]
+__all__ = ["Segments", "Sizes", "segment_writer"]
+
+# Inode and size of files, by name.
+Sizes = dict[str, tuple[int, int]]
 
 _SUFFIXES = (".jsonl", ".json")
 _CHUNK = 8 * 2**20
@@ -51,7 +54,7 @@ class Segments:
             file.close()
         self._files.clear()
 
-    def sizes(self, now_ns: int, seen: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    def sizes(self, now_ns: int, seen: Sizes) -> Sizes:
         """Inode and size of each file by name, in the order of names, which for segments is the order of days.
 
         Args:
@@ -60,7 +63,7 @@ class Segments:
         """
         # A segment is written on its own day alone. Two days later nothing comes any more, whatever the clocks say.
         last_day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - 2 * _DAY_S)) if self.embedded else ""
-        sizes = {}
+        sizes: Sizes = {}
         for name in sorted(_names(self.folder)) if self._only is None else (self._only,):
             if name < last_day and name in seen:
                 sizes[name] = seen[name]
