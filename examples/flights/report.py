@@ -24,8 +24,10 @@ def report(console: Console, work: Path, environment: dict[str, str], jaeger: st
     mlotel("lineage", december, environment=environment)
 
     runs = json.loads(mlotel("runs", "--limit", "100", "--format", "json", environment=environment, show=False))
-    title(console, "Predicted arrival delays by month", "mlotel runs --format json")
+    title(console, "Predicted arrival delays in minutes, by month", "mlotel runs --format json")
     console.print(statistics(runs))
+    console.print("* the model was trained on this month", style="dim")
+    console.print("error: the mean absolute error; naive: that of “it arrives as late as it left”", style="dim")
     if jaeger is not None:
         title(console, "The same runs in Jaeger")
         for run in reversed(runs):
@@ -39,10 +41,9 @@ def report(console: Console, work: Path, environment: dict[str, str], jaeger: st
 
 def statistics(runs: list[dict[str, Any]]) -> Table:
     """Each month's predictions in minutes: what they look like, and how far they were off."""
-    table = Table(caption="* the model was trained on this month · error: mean absolute error in minutes · "
-                  "naive: the error of “it arrives as late as it left”", caption_justify="left")  # fmt: skip
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("month", "count", "missing", "mean", "std", "skewness", "kurtosis", "error", "naive"):
-        table.add_column(column, justify="left" if column == "month" else "right")
+        table.add_column(column.upper(), justify="left" if column == "month" else "right", no_wrap=True)
     (train,) = (run for run in runs if run["component"] == "train")
     (evaluate,) = (run for run in runs if run["component"] == "evaluate")
     trained_on = {each["digest"] for each in train["inputs"] if each["type"] == "features"}
@@ -81,5 +82,5 @@ def mlotel(*arguments: str, environment: dict[str, str], show: bool = True) -> s
 
 def title(console: Console, text: str, command: str = "") -> None:
     """Print a headline, with the command that shows the same."""
-    console.print(f"\n[bold]{text}[/bold]" + (f"  [dim]{command}[/dim]" if command else ""))
+    console.print(f"\n[bold]{text}[/bold]" + (f"  [dim]{command}[/dim]" if command else ""), soft_wrap=True)
     console.file.flush()  # the commands that come next write to the same place

@@ -59,8 +59,7 @@ def chosen(selection: Selection, what: str) -> dict[str, str] | None:
         names = {name: name for name in selection}
     else:
         raise ConfigurationError(
-            f"{what} must be True, False, a name, a list of names or a mapping to names, "
-            f"not {type(selection).__name__}"
+            f"{what} must be True, False, a name, a list of names or a mapping to names, not {type(selection).__name__}"
         )
     for name, shown in names.items():
         check_name(name, f"a name in {what}")

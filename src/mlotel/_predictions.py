@@ -122,7 +122,9 @@ def summarise(values: Any) -> Predictions:
 
 def _column(values: Any) -> Any:
     if isinstance(values, (bytes, Mapping)) or is_scalar(values):
-        raise ValueError(f"predictions must be a column, not a {type(values).__name__}: write [prediction] for one alone")
+        raise ValueError(
+            f"predictions must be a column, not a {type(values).__name__}: write [prediction] for one alone"
+        )
     if hasattr(values, "__next__") or hasattr(values, "read_next_batch"):
         raise ValueError(
             f"a {type(values).__name__} can be read only once, and you will want to: make a list or a table of it first"
@@ -169,7 +171,9 @@ def _model(run: ActiveRun, model: object, version: str | None) -> tuple[dict[str
     elif model is not None:
         found = run._artifacts.fingerprint(Item("input", model))
         name = getattr(model, "name", None)
-        labels[A.MLOTEL_MODEL_NAME] = str(attribute_value(name if isinstance(name, str) and name else type(model).__name__))
+        labels[A.MLOTEL_MODEL_NAME] = str(
+            attribute_value(name if isinstance(name, str) and name else type(model).__name__)
+        )
         if found.digest is not None:
             attributes[A.MLOTEL_MODEL_DIGEST] = found.digest
     if version is not None:

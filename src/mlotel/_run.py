@@ -105,7 +105,8 @@ class ActiveRun:
         self._recording = False
         self._span: trace.Span = trace.INVALID_SPAN
         context = context_api.get_current() if parent is None else parent
-        self._outer = context.get(_RUN)
+        outer = context.get(_RUN)
+        self._outer = outer if isinstance(outer, ActiveRun) else None
         self._context = context
         if not runtime.recording:
             self.run_id = ""
@@ -123,7 +124,7 @@ class ActiveRun:
         outer = self._outer
         attributes = {**settings.attributes, A.MLOTEL_RUN_ID: self.run_id, **runtime.attributes}
         self._labels = settings.labels
-        pipeline = settings.pipeline or (outer.pipeline if isinstance(outer, ActiveRun) else None)
+        pipeline = settings.pipeline or (None if outer is None else outer.pipeline)
         self.pipeline = pipeline
         if pipeline is not None:
             attributes[A.CICD_PIPELINE_NAME] = pipeline
@@ -401,11 +402,19 @@ class ActiveRun:
 
     # -- end
 
-    def end(self, error: BaseException | str | None = None) -> None:
+    def end(
+        self,
+        error: BaseException | str | None = None,
+        *,
+        cpu_time: float | None = None,
+        peak_memory: int | None = None,
+    ) -> None:
         """End the run: ok without an error, failed or cancelled with one. A second call does nothing.
 
         Args:
             error: The exception that ended it, or a sentence saying what went wrong.
+            cpu_time: Seconds of CPU time, where another process did the work; this process's own by default.
+            peak_memory: The same for the high-water mark of resident memory, in bytes.
         """
         # in a forked child the run is its parent's, which will end it
         if self.ended or (self._recording and self._pid != os.getpid()):
@@ -414,7 +423,7 @@ class ActiveRun:
         if not self._recording:
             return
         try:
-            self._end(error)
+            self._end(error, cpu_time, peak_memory)
         except Exception as fault:
             guard(f"end of component {self.name!r}", fault)
         finally:
@@ -423,14 +432,14 @@ class ActiveRun:
             if self._span.is_recording():  # whatever happened above
                 self._span.end()
 
-    def _end(self, error: BaseException | str | None) -> None:
+    def _end(self, error: BaseException | str | None, cpu_time: float | None, peak_memory: int | None) -> None:
         state, error_type = _outcome(error)
         span = self._span
         if self._io is not None:
             self._io.finish()
         end_ns = self._now()
-        cpu_s = (provenance.cpu_time_ns() - self._cpu_ns) / 1e9
-        memory = provenance.peak_memory()
+        cpu_s = (provenance.cpu_time_ns() - self._cpu_ns) / 1e9 if cpu_time is None else cpu_time
+        memory = provenance.peak_memory() if peak_memory is None else peak_memory
         if span.is_recording():
             attributes: dict[str, Any] = {A.MLOTEL_RUN_STATE: state, A.MLOTEL_RUN_CPU_TIME: cpu_s}
             if memory is not None:

@@ -23,13 +23,11 @@ REDACTED = "[redacted]"
 # "tokens", "tokenizer" and "max_token_count" are what language models are configured by, "author" writes them
 _SECRET = re.compile(
     r"passw|passphrase|pwd|secret|token(?!s|i[sz])(?![_ .-]?(?:count|limit|len|size|type))|credential|bearer|cookie"
-    r"|(?:api|private|access|account|signing|encryption|ssh)[_ .-]?key|auth(?!or)|connection[_ .-]?str|\bdsn\b",
+    r"|(?:api|private|access|account|signing|encryption|ssh)[_ .-]?key|auth(?!ors?(?:[^a-z]|$))|connection[_ .-]?str|\bdsn\b",
     re.IGNORECASE,
 )
 _NUMBERS = (bool, int, float)
-_BY_TEXT = frozenset(
-    {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID}
-)
+_BY_TEXT = frozenset({datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID})
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from mlotel import uris
 __all__ = [
     "Git",
     "ProcessIdentity",
+    "children_usage",
     "code_digest",
     "cpu_time_ns",
     "environment_digest",
@@ -214,10 +215,14 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def as_mapping(state: Git) -> Mapping[str, str | bool]:
-    """Return what is known of `state`: ``commit``, ``branch``, ``dirty``, ``repository``."""
-    fields = {name: getattr(state, name) for name in Git.__slots__}
-    return {name: value for name, value in fields.items() if value is not None}
+def children_usage() -> tuple[float, int] | tuple[None, None]:
+    """Return the CPU time in seconds of this process's ended children, and the largest one's peak memory in bytes."""
+    try:
+        import resource  # POSIX only
+    except ImportError:
+        return None, None
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _digest(data: bytes) -> str:

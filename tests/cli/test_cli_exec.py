@@ -220,6 +220,7 @@ def test_name_version_pipeline_and_parameters_are_recorded(step, runs):
 
 def test_of_the_command_line_only_the_programs_name_is_recorded(step, mlotel, runs, tmp_path):
     """Arguments may hold secrets: not one byte of them is in the store."""
+    step("-c", "step", "--", "no-such-command", "--password", "hunter2")
     step("-c", "step", "--", "/bin/sh", "-c", "exit 3", "--password", "hunter2")
 
     store = tmp_path / ".mlotel"

@@ -162,13 +162,15 @@ def test_a_link_to_the_run_itself_joins(book, opened):
 
 
 def test_a_producer_that_is_not_in_the_store_makes_the_answer_partial(book, opened):
-    """A link into a trace that this store has never seen is told, not passed over."""
+    """A link into a trace that this store has never seen is told, unless the walk was to end before it."""
     elsewhere = Link("f" * 32, "e" * 16, "consumes", "embedded")
     train = book.run("train", [Io("data", link=elsewhere)], ["model"])
 
-    found = upstream(opened(book), train)
+    store = opened(book)
 
+    found = upstream(store, train)
     assert (components(found), found.partial) == (["train"], True)
+    assert not upstream(store, train, depth=0).partial
 
 
 def test_derived_from_narrows_what_an_output_came_from(book, opened):

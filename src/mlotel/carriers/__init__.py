@@ -31,7 +31,9 @@ def parse_traceparent(text: object) -> SpanContext | None:
     match = _TRACEPARENT.fullmatch(text.strip())
     if match is None or match[1] == "ff" or (match[1] == "00" and match[5]):
         return None
-    context = SpanContext(int(match[2], 16), int(match[3], 16), is_remote=True, trace_flags=TraceFlags(int(match[4], 16)))
+    context = SpanContext(
+        int(match[2], 16), int(match[3], 16), is_remote=True, trace_flags=TraceFlags(int(match[4], 16))
+    )
     return context if context.is_valid else None
 
 

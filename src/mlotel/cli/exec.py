@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from mlotel import provenance
 from mlotel.cli.output import complain
 from mlotel.semconv import attributes as A
 
@@ -72,7 +73,7 @@ def command(
     """Run a command as a run of a component, and exit as it does.
 
     Inputs are digested before, outputs after. The command finds its trace context in TRACEPARENT. Of its command line
-    the program's name alone is recorded.
+    the program's name alone is recorded; CPU time and peak memory are the command's.
 
     Example: mlotel exec --component clean --input raw.csv --output clean.csv -- ./clean.sh raw.csv clean.csv
     """
@@ -117,7 +118,8 @@ def _run(run: ActiveRun, arguments: Sequence[str], inputs: Sequence[Path], outpu
             raise
         # Within the relay, so that a signal does not lose the run's end
         relay.ending = True
-        run.end(error)
+        cpu_time, peak_memory = provenance.children_usage()
+        run.end(error, cpu_time=cpu_time, peak_memory=peak_memory)
     return code
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlotel.hashing._algorithms import Hasher, NewHasher, framed, new_hasher, written
-from mlotel.hashing._streams import one_nan, octets
+from mlotel.hashing._streams import octets, one_nan
 from mlotel.model import Fingerprint
 
 __all__ = ["array_digest", "array_note", "fingerprint_array"]

@@ -20,7 +20,7 @@ from mlotel.hashing._flat_columns import (
     NullNode,
     TemporalNode,
 )
-from mlotel.hashing._nested_columns import DecodedNode, ListNode, MapNode, StructNode, UnionNode
+from mlotel.hashing._nested_columns import DecodedNode, ListNode, MapNode, StructNode, UnionNode, decoded_type
 from mlotel.hashing._node import Node
 
 __all__ = ["node_for"]
@@ -33,7 +33,7 @@ def node_for(kind: Any, new: NewHasher) -> Node:
         NotImplementedError: if the type is one that this version does not know.
     """
     if isinstance(kind, pa.BaseExtensionType) or types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        inner = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind.value_type
+        inner = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else decoded_type(kind)
         return DecodedNode(kind, node_for(inner, new), new)
     if types.is_integer(kind):
         return FixedNode(kind.bit_width // 8, new)
@@ -52,7 +52,7 @@ def node_for(kind: Any, new: NewHasher) -> Node:
     if types.is_map(kind):
         return MapNode(node_for(kind.key_type, new), node_for(kind.item_type, new), new)
     if hasattr(kind, "value_field"):
-        return ListNode(node_for(kind.value_type, new), new)
+        return ListNode(kind, node_for(kind.value_type, new), new)
     if types.is_struct(kind) or types.is_union(kind):
         fields = [node_for(kind.field(i).type, new) for i in range(kind.num_fields)]
         return StructNode(fields, new) if types.is_struct(kind) else UnionNode(kind, fields, new)

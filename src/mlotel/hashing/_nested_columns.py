@@ -12,9 +12,9 @@ from pyarrow import types
 
 from mlotel.hashing._algorithms import NewHasher
 from mlotel.hashing._node import Node
-from mlotel.hashing._streams import BLOCK_ROWS, octets, valid_bits
+from mlotel.hashing._streams import BLOCK_ROWS, bounded, octets, valid_bits
 
-__all__ = ["DecodedNode", "ListNode", "MapNode", "StructNode", "UnionNode"]
+__all__ = ["DecodedNode", "ListNode", "MapNode", "StructNode", "UnionNode", "decoded_type"]
 
 _BLOCK_BYTES = 8 << 20
 
@@ -22,100 +22,150 @@ _BLOCK_BYTES = 8 << 20
 class DecodedNode(Node):
     """Dictionary and run-end encoded values and extension types: the node of the values that they stand for."""
 
-    __slots__ = ("_decode", "_inner")
+    __slots__ = ("_inner", "_kind")
 
     def __init__(self, kind: Any, inner: Node, new: NewHasher) -> None:
         super().__init__(new)
+        self._kind = kind
         self._inner = inner
-        if isinstance(kind, pa.BaseExtensionType):
-            self._decode = _storage
-        else:
-            self._decode = _undictionary if types.is_dictionary(kind) else pc.run_end_decode
 
     def update(self, array: Any) -> None:
-        count = len(array)
-        step = _decoded_rows(array, count)
-        for start in range(0, count, step):
-            self._inner.update(self._decode(array if step >= count else array.slice(start, step)))
+        if isinstance(self._kind, pa.BaseExtensionType):
+            self._inner.update(array.storage)
+        elif types.is_dictionary(self._kind):
+            self._dictionary(array)
+        else:
+            step = max(1, min(BLOCK_ROWS, _BLOCK_BYTES // int(max(_sizes(array.values), default=1) or 1)))
+            for start in range(0, len(array), step):
+                self._inner.update(pc.run_end_decode(array.slice(start, step)))
         self.rows, self.nulls = self._inner.rows, self._inner.nulls
+
+    def _dictionary(self, array: Any) -> None:
+        values = decoded_type(self._kind)
+        if array.dictionary.type != values:
+            array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(values))
+        sizes = _sizes(array.dictionary)
+        fits = max(int(sizes.max()), 1) * BLOCK_ROWS <= _BLOCK_BYTES if len(sizes) else True
+        for start in range(0, len(array), BLOCK_ROWS):
+            block = array.slice(start, BLOCK_ROWS)
+            if fits:
+                self._inner.update(block.dictionary_decode())
+                continue
+            places = block.indices.fill_null(0).to_numpy(zero_copy_only=False)
+            for first, last in bounded(sizes[places]):
+                self._inner.update(block.slice(first, last - first).dictionary_decode())
 
     def digest(self) -> bytes:
         return self._inner.digest()
 
 
-def _storage(array: Any) -> Any:
-    return array.storage
+def decoded_type(kind: Any) -> Any:
+    """Return the type that a dictionary or run-end encoding is decoded to."""
+    values = kind.value_type
+    if types.is_dictionary(kind) and f"{values}".endswith("_view"):
+        # Polars' categoricals: pyarrow takes nothing from views.
+        return pa.large_binary() if types.is_binary_view(values) else pa.large_string()
+    return values
 
 
-def _undictionary(array: Any) -> Any:
+def _sizes(values: Any) -> NDArray[Any]:
+    """Bytes of each value: exact for text and bytes, the mean for others."""
+    count = len(values)
+    kind = values.type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+        lengths: NDArray[Any] = pc.binary_length(values).fill_null(0).to_numpy(zero_copy_only=False)
+        return lengths
+    return np.full(count, _mean_bytes(values))
+
+
+def _mean_bytes(values: Any) -> int:
     try:
-        return array.dictionary_decode()
-    except pa.ArrowNotImplementedError:
-        # Views, which polars has in its categoricals, cannot be taken from.
-        wide = pa.large_binary() if types.is_binary_view(array.dictionary.type) else pa.large_string()
-        return pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(wide)).dictionary_decode()
+        return int(values.nbytes) // max(len(values), 1) + 1
+    except (NotImplementedError, ValueError):
+        return 64
 
 
-def _decoded_rows(array: Any, count: int) -> int:
-    kind = array.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return max(count, 1)
-    values = array.dictionary if types.is_dictionary(kind) else array.values
-    largest = max((values.nbytes // max(len(values), 1)) * 2, 16)
-    return max(1, min(BLOCK_ROWS, _BLOCK_BYTES // largest))
+class _OffsetNode(Node):
+    """What lists and maps share: offsets, of 4 or 8 bytes, into their elements."""
+
+    __slots__ = ("_offset",)
+
+    def __init__(self, offset: str | None, new: NewHasher) -> None:
+        super().__init__(new)
+        self._offset = None if offset is None else np.dtype(offset)
+
+    def _add(self, array: Any, count: int, nulls: int) -> None:
+        if self._offset is None:
+            self._copied(array, count, nulls)
+            return
+        offsets = np.frombuffer(array.buffers()[1], self._offset, count + 1, array.offset * self._offset.itemsize)
+        lengths = offsets[1:] - offsets[:-1]
+        if nulls and not np.array_equal(lengths * valid_bits(array, count), lengths):
+            # Elements lie under the nulls: Arrow allows it, they are no content.
+            self._copied(array, count, nulls)
+            return
+        self._feed_lengths(lengths)
+        self._elements(array, int(offsets[0]), int(offsets[-1] - offsets[0]))
+
+    def _elements(self, array: Any, start: int, count: int) -> None:
+        """Append elements as they lie in memory."""
+        raise NotImplementedError
+
+    def _copied(self, array: Any, count: int, nulls: int) -> None:
+        """Append lengths and elements of lists that do not lie one behind the other."""
+        raise NotImplementedError
 
 
-class ListNode(Node):
+class ListNode(_OffsetNode):
     """Lists of any layout: lengths, and one child with the elements of all lists; nothing for a null."""
 
     __slots__ = ("_child",)
 
-    def __init__(self, child: Node, new: NewHasher) -> None:
-        super().__init__(new)
+    def __init__(self, kind: Any, child: Node, new: NewHasher) -> None:
+        super().__init__("<i4" if types.is_list(kind) else "<i8" if types.is_large_list(kind) else None, new)
         self._child = child
 
     def _children(self) -> list[Node]:
         return [self._child]
 
-    def _add(self, array: Any, count: int, nulls: int) -> None:
+    def _elements(self, array: Any, start: int, count: int) -> None:
+        self._child.update(array.values.slice(start, count))
+
+    def _copied(self, array: Any, count: int, nulls: int) -> None:
         lengths = pc.list_value_length(array)
-        if nulls:
-            lengths = lengths.fill_null(0)
-        if count:
-            self._feed_lengths(lengths.to_numpy(zero_copy_only=False))
-        self._child.update(array.flatten())
+        sizes = (lengths.fill_null(0) if nulls else lengths).to_numpy(zero_copy_only=False).astype(np.int64)
+        self._feed_lengths(sizes)
+        for start, stop in bounded(sizes * _mean_bytes(array.values)):
+            self._child.update(array.slice(start, stop - start).flatten())
 
 
-class MapNode(Node):
+class MapNode(_OffsetNode):
     """Maps: lengths, and two children with all keys and all values, in the order they are stored."""
 
     __slots__ = ("_items", "_keys")
 
     def __init__(self, keys: Node, items: Node, new: NewHasher) -> None:
-        super().__init__(new)
+        super().__init__("<i4", new)
         self._keys = keys
         self._items = items
 
     def _children(self) -> list[Node]:
         return [self._keys, self._items]
 
-    def _add(self, array: Any, count: int, nulls: int) -> None:
-        if count == 0:
-            return
-        full = array.drop_null() if nulls else array
-        offsets = (
-            np.frombuffer(full.buffers()[1], "<i4", len(full) + 1, full.offset * 4) if len(full) else np.zeros(1, "<i4")
-        )
-        lengths = np.diff(offsets)
-        if nulls:
-            spread = np.zeros(count, lengths.dtype)
-            spread[valid_bits(array, count).view(bool)] = lengths
-        else:
-            spread = lengths
-        self._feed_lengths(spread)
-        start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
-        self._keys.update(full.keys.slice(start, length))
-        self._items.update(full.items.slice(start, length))
+    def _elements(self, array: Any, start: int, count: int) -> None:
+        self._keys.update(array.keys.slice(start, count))
+        self._items.update(array.items.slice(start, count))
+
+    def _copied(self, array: Any, count: int, nulls: int) -> None:
+        full = array.drop_null()
+        lengths = np.zeros(count, np.int32)
+        start = end = 0
+        if len(full):
+            offsets = np.frombuffer(full.buffers()[1], "<i4", len(full) + 1, full.offset * 4)
+            lengths[valid_bits(array, count).view(bool)] = offsets[1:] - offsets[:-1]
+            start, end = int(offsets[0]), int(offsets[-1])
+        self._feed_lengths(lengths)
+        self._elements(full, start, end - start)
 
 
 class StructNode(Node):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -14,9 +15,10 @@ __all__ = [
     "BLOCK_ROWS",
     "BitStream",
     "SparseStream",
+    "bounded",
     "length_bytes",
-    "one_nan",
     "octets",
+    "one_nan",
     "unpacked",
     "valid_bits",
 ]
@@ -146,6 +148,22 @@ def length_bytes(lengths: NDArray[Any]) -> memoryview:
             )
         )
     return octets(lengths.astype("<u4", copy=False))
+
+
+def bounded(sizes: NDArray[Any], limit: int = 8 << 20) -> Iterator[tuple[int, int]]:
+    """Cut rows into pieces of at most `limit` bytes (or one row), for what must be copied: yields start and stop.
+
+    Args:
+        sizes: bytes of each row; rubbish under nulls does no harm.
+        limit: bytes of a piece.
+    """
+    ends = np.cumsum(np.maximum(sizes, 0), dtype=np.int64)
+    start = 0
+    while start < len(ends):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + limit, "right")), start + 1)
+        yield start, stop
+        start = stop
 
 
 def one_nan(bits: NDArray[Any]) -> NDArray[Any]:

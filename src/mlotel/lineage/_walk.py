@@ -155,7 +155,6 @@ def _walk(direction: _Direction, root: Root, depth: int | None) -> Lineage:
         entries: list[_Far] = []
         for instance, run in near:
             crossing = direction.across(instance)
-            graph.partial |= crossing.lost
             node = graph.add_artifact(crossing.artifact)
             if run is None:
                 name = node
@@ -164,6 +163,7 @@ def _walk(direction: _Direction, root: Root, depth: int | None) -> Lineage:
                 graph.add_edge(_edge(node, run, reads=direction.reads_near, resolved_by=found))
             if depth is not None and level >= depth:
                 continue
+            graph.partial |= crossing.lost
             for far in crossing.far:
                 graph.add_run(far.run)
                 graph.add_edge(_edge(node, far.run, reads=not direction.reads_near, resolved_by=far.resolved_by))

@@ -70,9 +70,7 @@ class Moments:
             + 6 * step**2 * (a * a * other.m2 + b * b * self.m2)
             + 4 * step * (a * other.m3 - b * self.m3)
         )
-        return Moments(
-            n, self.mean + step * b, m2, m3, m4, min(self.min, other.min), max(self.max, other.max)
-        )
+        return Moments(n, self.mean + step * b, m2, m3, m4, min(self.min, other.min), max(self.max, other.max))
 
     @property
     def std(self) -> float:

@@ -14,9 +14,9 @@ from opentelemetry.util.re import parse_env_headers
 from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._settings import Settings, Signal
-from mlotel.store.segments import segment_writer
 from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import is_alive
+from mlotel.store.segments import segment_writer
 
 __all__ = ["SPOOL", "Replayed", "replay"]
 

@@ -14,6 +14,7 @@ from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
 from mlotel.store.segments import Segments, Sizes
+from mlotel.store.watch import State, Watch
 
 __all__ = ["FileStore"]
 
@@ -44,9 +45,10 @@ class FileStore(IndexedStore):
             raise StoreNotFoundError(f"there is no store at {self.root}: run a component first, or set MLOTEL_STORE")
         self._timeout_s = timeout_s
         self._segments = Segments(self.root)
+        self._watch = Watch(self._segments.folder, self._segments.names, segments=self._segments.embedded)
         self._opened: Index | None = None
         self._sizes: Sizes = {}
-        self._seen: tuple[Sizes, int] | None = None
+        self._seen: tuple[State, int] | None = None
         self._offsets: dict[str, int] = {}
         super().__init__(self._segments.line, clock)
 
@@ -96,21 +98,27 @@ class FileStore(IndexedStore):
 
     def _refresh(self) -> None:
         index = self._index()
+        # Another process may have changed the index as well, and the numbers of segments with it.
         try:
-            # Another process may have changed the index as well, and the numbers of segments with it.
-            state = self._segments.sizes(self._clock(), self._sizes), index.data_version()
-            if state != self._seen:
+            state = self._look(), index.data_version()
+            if self._seen is None or state[0] is not self._seen[0] or state != self._seen:
                 self._read_new(index)
-                self._seen = self._sizes, index.data_version()
+                self._seen = state[0], index.data_version()
         except sqlite3.Error as error:
             self._recover(error)
+
+    def _look(self) -> State:
+        try:
+            return self._watch.look()
+        except OSError:  # no folder
+            return {}
 
     def _recover(self, error: sqlite3.Error) -> None:
         if _code(error) in (_BUSY, _LOCKED):
             raise unavailable(self.root, error) from error
         self._replace_index(damaged=_code(error) in (_CORRUPT, _NOT_A_DATABASE, _ERROR))
+        self._seen = None
         self._read_new(self._index())
-        self._seen = self._sizes, self._index().data_version()
 
     def _replace_index(self, *, damaged: bool) -> None:
         """A damaged index is made anew; where the file cannot be written (full disk, say) memory must do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +13,7 @@ from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "Sizes", "segment_writer"]
+__all__ = ["Segments", "Sizes", "first_open_day", "segment_writer"]
 
 # Inode and size of files, by name.
 Sizes = dict[str, tuple[int, int]]
@@ -31,6 +31,14 @@ def segment_writer(name: str) -> tuple[str, str, int] | None:
     return None if match is None else (match[1], match[2], int(match[3]))
 
 
+def first_open_day(now_ns: int) -> str:
+    """The earliest day (as names of segments begin) whose segments may still be written.
+
+    A segment is written on its own day alone; the day before is for clocks that do not agree.
+    """
+    return time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - _DAY_S))
+
+
 class Segments:
     """The segments of the embedded store at `root`, or the file or folder of OTLP/JSON lines that it is.
 
@@ -38,12 +46,12 @@ class Segments:
     """
 
     def __init__(self, root: Path) -> None:
+        self._files: dict[str, IO[bytes]] = {}
         is_file = root.is_file()
         self.embedded = not is_file and ((root / SEGMENTS).is_dir() or not any(_names(root)))
         self.folder = root / SEGMENTS if self.embedded else root.parent if is_file else root
         self._only = root.name if is_file else None
         self._by_number: dict[int, str] = {}
-        self._files: dict[str, IO[bytes]] = {}
 
     def __del__(self) -> None:
         self.close()
@@ -54,6 +62,10 @@ class Segments:
             file.close()
         self._files.clear()
 
+    def names(self) -> Iterable[str]:
+        """The names of the files."""
+        return _names(self.folder) if self._only is None else (self._only,)
+
     def sizes(self, now_ns: int, seen: Sizes) -> Sizes:
         """Inode and size of each file by name, in the order of names, which for segments is the order of days.
 
@@ -61,11 +73,10 @@ class Segments:
             now_ns: the present time, nanoseconds since the epoch.
             seen: the answer of last time; what it says of segments that are written no more is taken over.
         """
-        # A segment is written on its own day alone. Two days later nothing comes any more, whatever the clocks say.
-        last_day = time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - 2 * _DAY_S)) if self.embedded else ""
+        open_day = first_open_day(now_ns) if self.embedded else ""
         sizes: Sizes = {}
-        for name in sorted(_names(self.folder)) if self._only is None else (self._only,):
-            if name < last_day and name in seen:
+        for name in sorted(self.names()):
+            if name < open_day and name in seen:
                 sizes[name] = seen[name]
                 continue
             try:
