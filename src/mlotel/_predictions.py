@@ -93,11 +93,8 @@ def log(run: ActiveRun, values: Any, keys: Any, probabilities: Any, model: objec
 
 def summarise(values: Any) -> Predictions:
     """Return the statistics of one batch of n predictions. Raises ValueError for values that are no column."""
-    column = _column(values)
+    column = _decoded(_column(values))
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
     if pa.types.is_nested(kind):
         raise ValueError(f"predictions must be one column, not of type {kind}: log one output at a time")
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
@@ -149,6 +146,17 @@ def _column(values: Any) -> Any:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     # a table's stream is one of structs; a table of one column will do
     return column.field(0) if pa.types.is_struct(column.type) and column.type.num_fields == 1 else column
+
+
+def _decoded(column: Any) -> Any:
+    """Return `column` in a layout that Arrow can filter and count: no dictionary, no views."""
+    if pa.types.is_dictionary(column.type):
+        column = _decoded(column.dictionary).take(column.indices)
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.large_string())
+    if pa.types.is_binary_view(column.type):
+        return column.cast(pa.large_binary())
+    return column
 
 
 def _same_length(what: str, values: Any, count: int) -> None:

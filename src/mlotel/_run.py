@@ -108,12 +108,12 @@ class ActiveRun:
         outer = context.get(_RUN)
         self._outer = outer if isinstance(outer, ActiveRun) else None
         self._context = context
+        self.run_id = ""
         if not runtime.recording:
-            self.run_id = ""
             self._context = context_api.set_value(_RUN, self, context)
             return
-        self.run_id = runtime.new_run_id()
         try:
+            self.run_id = runtime.new_run_id()
             self._start(context, params, code)
         except Exception as error:
             guard(f"start of component {self.name!r}", error)

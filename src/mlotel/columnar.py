@@ -58,10 +58,25 @@ class TableSource:
         self._batches = batches
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in order, at most 131,072 a batch."""
-        for batch in self._batches():
-            for start in range(0, max(batch.num_rows, 1), _BLOCK_ROWS):
-                yield batch if batch.num_rows <= _BLOCK_ROWS else batch.slice(start, _BLOCK_ROWS)
+        """Yield the rows in order, at most 131,072 a batch.
+
+        Raises:
+            ArtifactError: if the source fails on the way: a damaged file, a query that breaks off.
+        """
+        batches = self._batches()
+        while True:
+            try:
+                batch = next(batches, None)
+            except Exception as error:
+                # Whatever its library raises: OSError for damaged pages, ArrowInvalid, errors of a query's own.
+                raise ArtifactError(f"the table cannot be read to its end: {error}") from error
+            if batch is None:
+                return
+            if batch.num_rows <= _BLOCK_ROWS:
+                yield batch
+            else:
+                for start in range(0, batch.num_rows, _BLOCK_ROWS):
+                    yield batch.slice(start, _BLOCK_ROWS)
 
 
 def is_table(obj: object) -> bool:

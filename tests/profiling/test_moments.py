@@ -76,3 +76,10 @@ def test_infinite_values_make_no_noise() -> None:
     assert (found.count, found.min, found.max) == (3, 1.0, math.inf)
     assert math.isnan(found.std)
     assert math.isnan(found.skewness)
+
+
+@given(one=st.lists(st.floats(allow_nan=False), max_size=5), other=st.lists(st.floats(allow_nan=False), max_size=5))
+def test_no_numbers_are_too_large(one: list[float], other: list[float]) -> None:
+    """What overflows is infinite or not defined; nothing raises."""
+    merged = Moments.of(one).merge(Moments.of(other))
+    assert all(isinstance(x, float) for x in (merged.mean, merged.std, merged.skewness, merged.kurtosis))

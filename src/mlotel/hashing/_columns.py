@@ -26,19 +26,25 @@ from mlotel.hashing._node import Node
 __all__ = ["node_for"]
 
 
+# By the number of the type: most columns are found here, in a tenth of a microsecond.
+_INTEGERS = {getattr(pa, f"{sign}int{bits}")().id: bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_FLOATS = {pa.float16().id: 2, pa.float32().id: 4, pa.float64().id: 8}
+
+
 def node_for(kind: Any, new: NewHasher) -> Node:
     """Return an empty node for an Arrow type.
 
     Raises:
         NotImplementedError: if the type is one that this version does not know.
     """
+    number = kind.id
+    if number in _INTEGERS:
+        return FixedNode(_INTEGERS[number], new)
+    if number in _FLOATS:
+        return FloatNode(_FLOATS[number], new)
     if isinstance(kind, pa.BaseExtensionType) or types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         inner = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else decoded_type(kind)
         return DecodedNode(kind, node_for(inner, new), new)
-    if types.is_integer(kind):
-        return FixedNode(kind.bit_width // 8, new)
-    if types.is_floating(kind):
-        return FloatNode(kind.bit_width // 8, new)
     if types.is_temporal(kind) and not types.is_interval(kind):
         return TemporalNode(kind, new)
     if types.is_boolean(kind):

@@ -87,18 +87,15 @@ class Node:
     def digest(self) -> bytes:
         """The node's digest, its children's included; nothing may be appended after it."""
         children = self._children()
+        parts = [
+            _NODE,
+            _COUNTS.pack(self.rows, self.nulls),
+            ABSENT if self._validity is None else self._validity.digest(),
+            self._lengths_digest(),
+            self._data_digest(),
+            len(children).to_bytes(4, "little"),
+        ]
+        parts += [child.digest() for child in children]
         hasher = self._new()
-        hasher.update(
-            b"".join(
-                [
-                    _NODE,
-                    _COUNTS.pack(self.rows, self.nulls),
-                    ABSENT if self._validity is None else self._validity.digest(),
-                    self._lengths_digest(),
-                    self._data_digest(),
-                    len(children).to_bytes(4, "little"),
-                    *[child.digest() for child in children],
-                ]
-            )
-        )
+        hasher.update(b"".join(parts))
         return hasher.digest()

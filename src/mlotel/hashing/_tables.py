@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 from mlotel.columnar import TableSource
+from mlotel.errors import ArtifactError
 from mlotel.hashing._algorithms import NewHasher, framed, new_hasher, written
 from mlotel.hashing._columns import node_for
 from mlotel.hashing._node import Node
-from mlotel.hashing._types import logical_type
+from mlotel.hashing._types import field_types
 from mlotel.model import Fingerprint
 
 __all__ = ["fingerprint_table"]
+
+_MANY_CHUNKS = 8
+_SMALL_CHUNK = 4096
+_JOINED_BYTES = 8 << 20
 
 
 def fingerprint_table(source: TableSource, *, algorithm: str, threads: int = 1) -> Fingerprint:
@@ -33,34 +38,50 @@ def fingerprint_table(source: TableSource, *, algorithm: str, threads: int = 1) 
         return Fingerprint(type="dataset", note="no digest: reading this stream for one would consume it")
     new = new_hasher(algorithm)
     schema = source.schema
+    columns = [_described(field) for field in schema]
+    schema_digest = written(
+        algorithm, _digest(new, b"mlotel.schema.v1\0", len(columns), [exact for _, exact in columns])
+    )
     try:
         nodes = [node_for(kind, new) for kind in schema.types]
         rows = _fill(nodes, source, threads)
-    except (NotImplementedError, ValueError, TypeError, pa.ArrowException) as error:
+        parts = [logical + node.digest() for (logical, _), node in zip(columns, nodes, strict=True)]
+    except ArtifactError:
+        raise
+    except (NotImplementedError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         return Fingerprint(
             type="dataset",
             scope="logical",
             size=source.nbytes,
             rows=source.num_rows,
-            columns=len(schema),
-            schema_digest=_schema_digest(schema, algorithm, new),
+            columns=len(columns),
+            schema_digest=schema_digest,
             note=f"no digest: {error}",
         )
-    hasher = new()
-    hasher.update(b"mlotel.table.v1\0" + struct.pack("<QQ", rows, len(nodes)))
-    for field, node in zip(schema, nodes, strict=True):
-        hasher.update(_column(field, exact=False) + node.digest())
     return Fingerprint(
-        digest=written(algorithm, hasher.digest()),
+        digest=written(algorithm, _digest(new, b"mlotel.table.v1\0" + rows.to_bytes(8, "little"), len(nodes), parts)),
         scope="logical",
         type="dataset",
         size=source.nbytes,
         rows=rows,
         columns=len(nodes),
-        schema_digest=_schema_digest(schema, algorithm, new),
-        missing=sum(node.nulls for node in nodes),
+        schema_digest=schema_digest,
+        missing=sum([node.nulls for node in nodes]),
         empty=rows == 0,
     )
+
+
+def _described(field: pa.Field) -> tuple[bytes, bytes]:
+    """A column's name and type as they go into the logical digest and into the schema digest."""
+    name = framed(field.name.encode(errors="surrogatepass"))
+    logical, exact = field_types(field)
+    return name + logical, name + exact
+
+
+def _digest(new: NewHasher, head: bytes, count: int, parts: list[bytes]) -> bytes:
+    hasher = new()
+    hasher.update(b"".join([head, count.to_bytes(8, "little"), *parts]))
+    return hasher.digest()
 
 
 def _fill(nodes: list[Node], source: TableSource, threads: int) -> int:
@@ -82,18 +103,27 @@ def _fill(nodes: list[Node], source: TableSource, threads: int) -> int:
 
 
 def _fill_column(node: Node, column: Any) -> None:
-    for chunk in column.chunks:
-        node.update(chunk)
+    count = column.num_chunks
+    if count == 1:
+        node.update(column.chunk(0))
+    elif count > _MANY_CHUNKS and len(column) < count * _SMALL_CHUNK:
+        for chunk in _joined(column.chunks):
+            node.update(chunk)
+    else:
+        for chunk in column.chunks:
+            node.update(chunk)
 
 
-def _column(field: pa.Field, *, exact: bool) -> bytes:
-    # Arrow's names are UTF-8; a name that is not comes through as surrogates.
-    name = field.name.encode(errors="surrogatepass")
-    return framed(name) + framed(logical_type(field, exact=exact).encode(errors="surrogatepass"))
-
-
-def _schema_digest(schema: pa.Schema, algorithm: str, new: NewHasher) -> str:
-    hasher = new()
-    columns = b"".join([_column(field, exact=True) for field in schema])
-    hasher.update(b"mlotel.schema.v1\0" + struct.pack("<Q", len(schema)) + columns)
-    return written(algorithm, hasher.digest())
+def _joined(chunks: list[Any]) -> Iterator[Any]:
+    """Join small chunks, up to 8 MiB at a time: each costs some microseconds by itself."""
+    start = size = 0
+    for place, chunk in enumerate(chunks, 1):
+        size += chunk.nbytes
+        if size >= _JOINED_BYTES or place == len(chunks):
+            group = chunks[start:place]
+            try:
+                yield pa.concat_arrays(group)
+            except pa.ArrowException:
+                # Some types cannot be joined, nor can dictionaries that differ in older versions.
+                yield from group
+            start, size = place, 0

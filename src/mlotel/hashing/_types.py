@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-__all__ = ["extension_of", "logical_type"]
+from mlotel.hashing._algorithms import framed
+
+__all__ = ["field_types", "logical_type"]
 
 _EXTENSION = b"ARROW:extension:name"
 _EXTENSION_DETAIL = b"ARROW:extension:metadata"
@@ -25,9 +27,20 @@ _PLAIN = {
     pa.large_binary(): "binary",
     **{kind: f"{kind}" for sign in ("", "u") for kind in (getattr(pa, f"{sign}int{n}")() for n in (8, 16, 32, 64))},
 }
+_PLAIN_FRAMED = {kind: (framed(name.encode()),) * 2 for kind, name in _PLAIN.items()}
 
 
-def extension_of(field: pa.Field) -> tuple[str, bytes] | None:
+def field_types(field: pa.Field) -> tuple[bytes, bytes]:
+    """Return a field's type as it goes into the logical digest and into the schema digest."""
+    plain = _PLAIN_FRAMED.get(field.type)
+    if plain is not None and field.metadata is None:
+        return plain
+    texts = (logical_type(field), logical_type(field, exact=True))
+    logical, exact = (framed(text.encode(errors="surrogatepass")) for text in texts)
+    return logical, exact
+
+
+def _extension_of(field: pa.Field) -> tuple[str, bytes] | None:
     """Return the name and serialised parameters of a field's extension type, known to pyarrow or not."""
     if isinstance(field.type, pa.BaseExtensionType):
         return field.type.extension_name, _serialized(field.type)
@@ -51,7 +64,7 @@ def logical_type(field: pa.Field, *, exact: bool = False) -> str:
         field: the field; its name and nullability take no part.
         exact: with the units and zones that the logical digest leaves out: the form of the schema digest.
     """
-    extension = extension_of(field)
+    extension = _extension_of(field)
     if extension is None:
         return _written(field.type, exact)
     name, detail = extension

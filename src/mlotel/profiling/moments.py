@@ -61,13 +61,14 @@ class Moments:
         n = a + b
         delta = other.mean - self.mean
         step = delta / n
+        square = step * step  # not step**2: a power that overflows raises, a product is infinite
         m2 = self.m2 + other.m2 + delta * step * a * b
-        m3 = self.m3 + other.m3 + delta * step**2 * a * b * (a - b) + 3 * step * (a * other.m2 - b * self.m2)
+        m3 = self.m3 + other.m3 + delta * square * a * b * (a - b) + 3 * step * (a * other.m2 - b * self.m2)
         m4 = (
             self.m4
             + other.m4
-            + delta * step**3 * a * b * (a * a - a * b + b * b)
-            + 6 * step**2 * (a * a * other.m2 + b * b * self.m2)
+            + delta * step * square * a * b * (a * a - a * b + b * b)
+            + 6 * square * (a * a * other.m2 + b * b * self.m2)
             + 4 * step * (a * other.m3 - b * self.m3)
         )
         return Moments(n, self.mean + step * b, m2, m3, m4, min(self.min, other.min), max(self.max, other.max))
@@ -80,7 +81,7 @@ class Moments:
     @property
     def skewness(self) -> float:
         """The skewness √n · m₃ / m₂^(3/2), NaN where all values are equal."""
-        return math.sqrt(self.count) * self.m3 / self.m2**1.5 if self._varied else math.nan
+        return math.sqrt(self.count) * self.m3 / (self.m2 * math.sqrt(self.m2)) if self._varied else math.nan
 
     @property
     def kurtosis(self) -> float:
@@ -90,4 +91,4 @@ class Moments:
     @property
     def _varied(self) -> bool:
         # deviations of equal values are the mean's own rounding error: moments of that would be noise
-        return self.m2 > self.count * (2.0**-50 * abs(self.mean)) ** 2 and self.m2 * self.m2 > 0
+        return self.m2 * self.m2 > 0 and self.std > 2.0**-50 * abs(self.mean)

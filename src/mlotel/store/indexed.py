@@ -47,12 +47,13 @@ def _question(
 
     @functools.wraps(method)
     def ask(self: IndexedStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        self._refresh()
-        try:
-            return method(self, *args, **kwargs)
-        except sqlite3.Error as error:
-            self._recover(error)
-            return method(self, *args, **kwargs)
+        with self._lock:
+            self._refresh()
+            try:
+                return method(self, *args, **kwargs)
+            except sqlite3.Error as error:
+                self._recover(error)
+                return method(self, *args, **kwargs)
 
     return ask
 
