@@ -59,7 +59,8 @@ def statistics(runs: list[dict[str, Any]]) -> Table:
 def next_commands(work: Path, runs: list[dict[str, Any]]) -> list[str]:
     """Command lines that work when they are typed in this shell, one after the other."""
     beside = Path(sys.executable).with_name("mlotel")
-    program = "mlotel" if shutil.which("mlotel") == str(beside) else shlex.quote(os.path.relpath(beside))
+    away = beside.exists() and shutil.which("mlotel") != str(beside)
+    program = shlex.quote(os.path.relpath(beside)) if away else "mlotel"
     (train,) = (run for run in runs if run["component"] == "train")
     model = next(each["digest"] for each in train["outputs"])
     return [

@@ -69,7 +69,7 @@ class TableSource:
                 batch = next(batches, None)
             except Exception as error:
                 # Whatever its library raises: OSError for damaged pages, ArrowInvalid, errors of a query's own.
-                raise ArtifactError(f"the table cannot be read to its end: {error}") from error
+                raise ArtifactError(f"the table cannot be read to its end: {_first_line(error)}") from error
             if batch is None:
                 return
             if batch.num_rows <= _BLOCK_ROWS:
@@ -116,7 +116,17 @@ def open_table(obj: object) -> TableSource:
     except Exception as error:
         # Each library raises its own kinds of errors; what the user needs is which object and why.
         name = f"{type(obj).__module__}.{type(obj).__qualname__}"
-        raise ArtifactError(f"{name} cannot be read as an Arrow table: {error}") from error
+        raise ArtifactError(f"{name} cannot be read as an Arrow table: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    # Not the whole message: libraries quote the values that they could not convert, and data must not reach a log.
+    where = [f"{part}" for part in error.args if f"{part}".startswith("Conversion failed for column")]
+    return ": ".join([type(error).__name__, *where])
+
+
+def _first_line(error: Exception) -> str:
+    return f"{error}".partition("\n")[0][:200]
 
 
 def _opened(obj: Any, pa: Any) -> TableSource:
@@ -160,8 +170,18 @@ def _from_polars(obj: Any, pa: Any) -> TableSource:
     # Not by `__arrow_c_stream__`: pyarrow cannot decode the categoricals that come through it.
     # The newest layout (views) is what polars holds, so nothing is copied.
     level = getattr(sys.modules.get("polars"), "CompatLevel", None)
-    options = {} if level is None else {"compat_level": level.newest()}
-    return _from_table(frame.to_arrow(**options))
+    if level is None or not _casts_views(pa):
+        return _from_table(frame.to_arrow())
+    return _from_table(frame.to_arrow(compat_level=level.newest()))
+
+
+def _casts_views(pa: Any) -> bool:
+    """Whether this pyarrow can do more with views than hold them; the first versions that had them could not."""
+    try:
+        pa.array([], pa.string_view()).cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
 
 
 def _from_pandas(obj: Any, pa: Any) -> TableSource:
@@ -175,7 +195,9 @@ def _from_pandas(obj: Any, pa: Any) -> TableSource:
 def _from_duckdb(relation: Any, pa: Any) -> TableSource:
     # `project("*")` is a relation of its own: versions before 2.0 keep a half-read result in the relation itself.
     def reader() -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_stream(relation.project("*"))
+        fresh = relation.project("*")
+        # The second is what versions before 2.0 call it; an attribute that is none is looked up as a column.
+        return fresh.to_arrow_reader() if hasattr(type(fresh), "to_arrow_reader") else fresh.fetch_arrow_reader()
 
     return TableSource(reader().schema, lambda: iter(reader()))
 
@@ -218,7 +240,7 @@ def open_path(path: str | os.PathLike[str]) -> TableSource:
     try:
         return _from_parquet(name) if suffix == ".parquet" else _from_ipc(name)
     except Exception as error:
-        raise ArtifactError(f"{name}: cannot be read as a table: {error}") from error
+        raise ArtifactError(f"{name}: cannot be read as a table: {_first_line(error)}") from error
 
 
 def _from_parquet(path: str) -> TableSource:

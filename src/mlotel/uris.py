@@ -17,7 +17,7 @@ _AUTHORITY = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\
 # Azure names its containers there (abfss://container@account): no secret, and half of where the artifact lies
 _CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
 _HOSTS = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?(,(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?)*")
-_SCP = re.compile(r"[^@/:\s]+@([^@/:\s]+):(?!//)(.+)")
+_SCP = re.compile(r"[^@/\s]+@([^@/:\s]+):(?!//)(.+)")  # user@host:path, as ssh and git take it
 _PAIR = re.compile(
     r"(?:^|(?<=[;?&,\s]))[^;?&,=\s/]*(?:passw|pwd|secret|token|credential|signature|(?:api|access|account|private)[_-]?key)"
     r"[^;?&,=\s/]*=[^;&]*[;&]?",
@@ -64,18 +64,22 @@ def clean(uri: str) -> str:
     if scheme == "data":
         return "data:"  # the rest is the content itself
     if scheme == "jdbc":
-        return ("jdbc:" + clean(rest.split(";", 1)[0]) if _SCHEME.match(rest) else "jdbc:")[:_LIMIT]
+        known = _SCHEME.match(rest) and rest[:5].lower() != "jdbc:"
+        return (f"jdbc:{clean(rest.split(';', 1)[0])}" if known else "jdbc:")[:_LIMIT]
     try:
         parts = urlsplit(uri)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:  # no URI, whatever it is: keep what is surely no secret
         return f"{scheme}:"
-    if _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]) is None:
+    user, separator, hosts = parts.netloc.rpartition("@")
+    if separator and scheme in _CONTAINERS and ":" not in user:
+        hosts = parts.netloc
+    if _HOSTS.fullmatch(hosts) is None:
         return f"{scheme}:"  # no port after the colon: a piece of a password that holds "/", "?" or "#"
     path = parts.path
     if not parts.netloc and "@" in path and scheme not in ("file", "s3", "gs"):
         path = path.rpartition("@")[2]  # user:password@host, and what vendors made up in its likeness
     query = urlencode([(key, value) for key, value in pairs if key.lower() in _KEPT])
     # put together by hand: urlunsplit drops the empty authority of the schemes it does not know (hdfs:///x)
-    authority = f"//{parts.netloc}" if rest.startswith("//") else ""
+    authority = f"//{hosts}" if rest.startswith("//") else ""
     return f"{scheme}:{authority}{path}{'?' if query else ''}{query}"[:_LIMIT]

@@ -55,9 +55,16 @@ def test_traceparents_are_those_of_opentelemetry(text: str) -> None:
         TraceContextTextMapPropagator().extract({"traceparent": text.strip()}, context.Context())
     ).get_span_context()
     if found is None:
-        assert not official.is_valid or len(text) > 512 or not official.is_remote or "\n" in text or not text.isascii() or (
-            # the propagator is laxer than the standard with what follows the flags
-            len(text.strip()) > 55
+        assert (
+            not official.is_valid
+            or len(text) > 512
+            or not official.is_remote
+            or "\n" in text
+            or not text.isascii()
+            or (
+                # the propagator is laxer than the standard with what follows the flags
+                len(text.strip()) > 55
+            )
         )
     else:
         assert (found.trace_id, found.span_id) == (official.trace_id, official.span_id)
@@ -85,7 +92,9 @@ def test_headers_are_read_as_every_client_gives_them(held: Any) -> None:
 
 ODD_HEADERS = st.one_of(
     JSON,
-    st.dictionaries(st.sampled_from(["traceparent", "mlotel-digest", "Traceparent"]) | st.text(), NEAR | JSON, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["traceparent", "mlotel-digest", "Traceparent"]) | st.text(), NEAR | JSON, max_size=3
+    ),
     st.lists(st.tuples(st.sampled_from(["traceparent", b"mlotel-digest"]), st.binary() | NEAR | st.none()), max_size=3),
     st.lists(JSON | st.tuples(JSON, JSON, JSON), max_size=3),
 )
@@ -246,7 +255,9 @@ def test_headers_come_before_sidecars_and_those_before_digests(tmp_path: Path) -
 # -- environment
 
 
-@given(text=st.text() | JSON.map(json.dumps) | st.dictionaries(st.text() | st.just(DIGEST), NEAR | JSON).map(json.dumps))
+@given(
+    text=st.text() | JSON.map(json.dumps) | st.dictionaries(st.text() | st.just(DIGEST), NEAR | JSON).map(json.dumps)
+)
 def test_malformed_environments_never_raise(text: str) -> None:
     """What is no list of contexts holds none."""
     found = environment.artifacts({"MLOTEL_ARTIFACTS": text})
@@ -271,8 +282,13 @@ def test_the_environment_stays_small() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(content=st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.dictionaries(
-    st.sampled_from(["traceparent", "digest"]), NEAR | JSON).map(lambda value: json.dumps(value).encode()))
+@given(
+    content=st.binary()
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(st.sampled_from(["traceparent", "digest"]), NEAR | JSON).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
 def test_malformed_sidecars_never_raise(content: bytes) -> None:
     """Nor are they believed."""
     import tempfile

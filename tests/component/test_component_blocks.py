@@ -357,5 +357,3 @@ def test_versions_and_owners_may_be_any_scalar(mlotel_runs: CapturedRuns) -> Non
         pass
     assert mlotel_runs.runs[0].version == "2.1"
     assert mlotel_runs.runs[0].attributes["mlotel.component.description"] == "object"
-
-

@@ -308,7 +308,7 @@ def test_a_registered_mapping_is_one_artifact(monkeypatch: pytest.MonkeyPatch) -
 
 def test_named_tuples_of_the_old_kind() -> None:
     """collections.namedtuple has fields as well."""
-    pair = namedtuple("pair", "left right")  # noqa: PYI024
+    pair = namedtuple("pair", "left right")
     assert recorded(lambda: pair(TABLE, OTHER)) == ([], ["left", "right"])
 
 

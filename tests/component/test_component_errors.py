@@ -44,7 +44,9 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "kind", "description"), ENDINGS, ids=[f"{type(e[0]).__name__}-{i}" for i, e in enumerate(ENDINGS)]
+    ("error", "state", "kind", "description"),
+    ENDINGS,
+    ids=[f"{type(e[0]).__name__}-{i}" for i, e in enumerate(ENDINGS)],
 )
 @pytest.mark.parametrize("how", ["block", "function"])
 def test_every_exception_is_what_it_is(

@@ -65,7 +65,21 @@ def test_a_name_that_is_no_text_is_refused_with_the_fix(name: Any) -> None:
         mlotel.component(name)
 
 
-ODD_NAMES = ["a/b", "../..", "a b", "ünï", "日本", "🙂" * 255, "-x", "%s{}", '"quoted"', "\u202eabc", "a\u2028b", "[red]x[/]", "x" * 255]
+ODD_NAMES = [
+    "a/b",
+    "../..",
+    "a b",
+    "ünï",
+    "日本",
+    "🙂" * 255,
+    "-x",
+    "%s{}",
+    '"quoted"',
+    "\u202eabc",
+    "a\u2028b",
+    "[red]x[/]",
+    "x" * 255,
+]
 
 
 def test_odd_names_pass_through_store_and_command_line(script: Any, tmp_path: Path) -> None:

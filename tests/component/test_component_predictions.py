@@ -119,7 +119,13 @@ def test_batches_of_a_run_add_up(batches: list[list[float | None]]) -> None:
 
 def test_no_predictions_are_zero_predictions() -> None:
     """A batch job that found nothing to score says so."""
-    for empty in ([], np.array([]), pd.Series([], dtype=float), pa.array([], pa.string()), pl.Series([], dtype=pl.Int8)):
+    for empty in (
+        [],
+        np.array([]),
+        pd.Series([], dtype=float),
+        pa.array([], pa.string()),
+        pl.Series([], dtype=pl.Int8),
+    ):
         assert logged(empty) == {"count": 0, "missing": 0}
     assert logged([], [1.0, 2.0])["count"] == 2
 

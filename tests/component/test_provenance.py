@@ -75,7 +75,9 @@ def test_a_branch_without_a_commit(git: Callable[..., str]) -> None:
     assert (provenance.git().commit, provenance.git().branch) == (None, "new")
 
 
-def test_a_folder_below_and_a_worktree(git: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_below_and_a_worktree(
+    git: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The repository is found upwards; a linked worktree has its own branch (its .git is a file)."""
     Path("a/b").mkdir(parents=True)
     monkeypatch.chdir("a/b")

@@ -134,13 +134,22 @@ class Reference:
             child = self.node(kind.value_type, [none_if_null(v) for values in lists for v in values])
             lengths = pack_lengths([len(values) for values in lists]) if some else None
             return self.combine(valid, lengths, None, [child])
+        if isinstance(kind, pa.UnionType):
+            places = [list(kind.type_codes).index(cell.type_code) for cell in cells]
+            fields = [
+                self.node(
+                    kind[i].type, [none_if_null(c.value) for c, place in zip(cells, places, strict=True) if place == i]
+                )
+                for i in range(kind.num_fields)
+            ]
+            return self.combine([True] * len(cells), None, bytes(places) or None, fields)
         if isinstance(kind, pa.StructType):
             fields = [
                 self.node(kind[i].type, [None if c is None else none_if_null(c[i]) for c in cells])
                 for i in range(kind.num_fields)
             ]
             return self.combine(valid, None, None, fields)
-        if isinstance(kind, pa.BooleanType if hasattr(pa, "BooleanType") else ()) or name == "bool":
+        if name == "bool":
             return self.combine(valid, None, pack_bits([c is not None and c.as_py() for c in cells]) if some else None)
         if name in ("date", "time", "duration") or name.startswith("timestamp"):
             wholes, rests = zip(*[split_time(kind, c) for c in cells], strict=True) if some else ((), ())
@@ -196,7 +205,8 @@ def reference_table(table: pa.Table, algorithm: str = "blake3") -> str:
     content = b"mlotel.table.v1\0" + struct.pack("<QQ", table.num_rows, table.num_columns)
     for i in range(table.num_columns):
         column = table.column(i)
-        cells = [none_if_null(cell) for cell in column]
+        # A union's row belongs to a field even if that field's value is null.
+        cells = list(column) if isinstance(column.type, pa.UnionType) else [none_if_null(cell) for cell in column]
         content += framed(table.field(i).name.encode()) + framed(type_name(column.type).encode())
         content += Reference(hash_).node(column.type, cells)
     return f"{algorithm}:{hash_(content).hex()}"

@@ -102,7 +102,13 @@ def test_a_single_column_is_a_table_of_one_column(make: Any, name: str) -> None:
     assert fingerprint(make()).digest == fingerprint(TABLE.select(["b"]).rename_columns([name])).digest
 
 
-@pytest.mark.parametrize("make", [lambda: TABLE.to_reader(), lambda: duckdb.from_arrow(TABLE).to_arrow_reader()])
+def reader_of_duckdb() -> pa.RecordBatchReader:
+    relation = duckdb.from_arrow(TABLE)
+    # The second name is that of versions before 2.0.
+    return relation.to_arrow_reader() if hasattr(type(relation), "to_arrow_reader") else relation.fetch_arrow_reader()
+
+
+@pytest.mark.parametrize("make", [lambda: TABLE.to_reader(), reader_of_duckdb])
 def test_a_stream_is_not_consumed(make: Any) -> None:
     """A reader gets no digest and a note, and its rows are still there."""
     reader = make()
@@ -158,10 +164,12 @@ def test_a_pandas_index_is_a_column_unless_it_is_a_range() -> None:
 
 
 def test_what_arrow_cannot_hold_gets_a_note() -> None:
-    """A pandas column of mixed objects has no digest, and the note says why."""
-    found = fingerprint(pd.DataFrame({"a": [object(), "text"]}))
+    """A pandas column of mixed objects has no digest; the note says which column, and quotes no value."""
+    found = fingerprint(pd.DataFrame({"a": ["secret", 1]}))
     assert (found.digest, found.type) == (None, "dataset")
     assert f"{found.note}".startswith("no digest: pandas.")
+    assert f"{found.note}".endswith("Conversion failed for column a with type object")
+    assert "secret" not in f"{found.note}"
 
 
 @pytest.mark.parametrize("obj", [1, "text", [1], {"a": [1]}, np.zeros(3), None, TABLE.schema, pa.int8(), pa.scalar(1)])
@@ -183,10 +191,10 @@ def test_batches_are_bounded() -> None:
 
 def test_wide_rows_are_read_in_small_batches(tmp_path: Path) -> None:
     """Parquet files of wide rows are read a few rows at a time."""
-    table = pa.table({"a": [bytes([i % 256]) * 100_000 for i in range(1000)]})
+    table = pa.table({"a": [bytes([i % 256]) * 100_000 for i in range(300)]})
     pq.write_table(table, tmp_path / "t.parquet", use_dictionary=False, compression=None)
     sizes = [batch.num_rows for batch in open_path(tmp_path / "t.parquet").batches()]
-    assert (sum(sizes), max(sizes) <= 100) == (1000, True)
+    assert (sum(sizes), max(sizes) <= 100) == (300, True)
 
 
 @pytest.mark.parametrize("rows", [0, 3])

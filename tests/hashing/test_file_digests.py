@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
@@ -23,7 +24,7 @@ from mlotel.hashing import _files, digest_manifest, fingerprint
 from mlotel.model import Fingerprint
 
 
-def blake(content: bytes) -> str:
+def blake(content: bytes | bytearray) -> str:
     return f"blake3:{blake3(content).hexdigest()}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from reference_digest import reference_table
 from mlotel.hashing import digest_manifest, fingerprint
 
 GOLDEN = Path(__file__).with_name("golden.json")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "digests.md"
 MOMENT = datetime.datetime(2026, 2, 28, 12, 30, 15, 123456)
 
 TABLES: dict[str, Callable[[], pa.Table]] = {
@@ -86,3 +88,12 @@ def test_the_documented_encoding_gives_the_golden_vectors(name: str) -> None:
     golden = json.loads(GOLDEN.read_text())
     assert reference_table(TABLES[name]()) == golden[f"table, {name}"]
     assert reference_table(TABLES[name](), "sha256") == golden[f"table, {name}, sha256"]
+
+
+def test_the_vectors_in_the_documentation_are_golden() -> None:
+    """Each digest printed in docs/digests.md is a committed vector, and its example computes it."""
+    rows = re.findall(r"^\| `(pa\..*)` \| `(blake3:\w{64})` \|$", DOCUMENT.read_text(), re.MULTILINE)
+    assert len(rows) == 5
+    for example, digest in rows:
+        assert fingerprint(eval(example, {"pa": pa})).digest == digest
+        assert digest in json.loads(GOLDEN.read_text()).values()

@@ -49,7 +49,7 @@ def test_merged_moments_are_those_of_the_whole(parts: list[list[float]]) -> None
 
 @given(one=NUMBERS, other=NUMBERS)
 def test_merging_knows_no_order(one: list[float], other: list[float]) -> None:
-    """a + b is b + a."""
+    """One merged with the other is the other merged with the one."""
     assume(one and other)
     a, b = Moments.of(one), Moments.of(other)
     for name in ("count", "min", "max"):

@@ -136,6 +136,19 @@ def test_damage_while_a_reader_has_it_open(root: Path) -> None:
         assert len(store.runs()) == 201
 
 
+def test_another_version_while_a_reader_has_it_open(root: Path) -> None:
+    """An mlotel of another version may take over the index: each finds its own again."""
+    write(root, *[RunLines(n).end() for n in range(5)])
+    with FileStore(root) as store:
+        assert len(store.runs()) == 5
+        other = sqlite3.connect(root / "index.sqlite", isolation_level=None)
+        other.execute("DROP TABLE run")
+        other.execute("PRAGMA user_version = 999")
+        other.close()
+
+        assert len(store.runs()) == 5
+
+
 def test_an_index_that_cannot_be_written_is_kept_in_memory(root: Path) -> None:
     """Where no index file can be had (here a folder stands in its place) the store answers all the same."""
     write(root, RunLines(1).end())
@@ -311,3 +324,35 @@ def test_a_closed_store_opens_again(root: Path) -> None:
 
     assert len(store.runs()) == 1
     store.close()
+
+
+def test_counts_only_grow_while_everybody_writes_and_reads(root: Path) -> None:
+    """With writers that begin new segments and several readers with connections of their own, no run is ever unseen."""
+    write(root, RunLines(0).end())
+    failures: list[object] = []
+    done = threading.Event()
+
+    def read() -> None:
+        try:
+            with FileStore(root) as store:
+                seen = 0
+                while not done.is_set():
+                    count = len(store.runs())
+                    if count < seen:
+                        failures.append((seen, count))
+                    seen = count
+        except Exception as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 150):
+        write(root, RunLines(number).end(), name=f"{TODAY}-00000000-{number % 40}-00.jsonl")
+    done.set()
+    for reader in readers:
+        reader.join()
+
+    assert failures == []
+    with FileStore(root) as store:
+        assert len(store.runs()) == 150

@@ -208,7 +208,7 @@ class BytesNode(Node):
         lengths = np.frombuffer(array.buffers()[1], "<i4", count * 4, array.offset * 16)[::4]
         plain = pa.binary() if types.is_binary_view(array.type) else pa.string()
         for start, stop in bounded(lengths):
-            super()._block(array.slice(start, stop - start).cast(plain))
+            super()._block(_plain(array.slice(start, stop - start), plain))
 
     def _add(self, array: Any, count: int, nulls: int) -> None:
         offsets = self._offsets(array, count)
@@ -233,3 +233,11 @@ class BytesNode(Node):
         start, end = int(offsets[0]), int(offsets[-1])
         if end > start:
             self._feed(memoryview(array.buffers()[2]).cast("B")[start:end])
+
+
+def _plain(views: Any, kind: Any) -> Any:
+    try:
+        return views.cast(kind)
+    except pa.ArrowNotImplementedError:
+        # pyarrow had views before it could cast them.
+        return pa.array(views.to_pylist(), kind)

@@ -38,7 +38,10 @@ class DecodedNode(Node):
             step = max(1, min(BLOCK_ROWS, _BLOCK_BYTES // int(max(_sizes(array.values), default=1) or 1)))
             for start in range(0, len(array), step):
                 self._inner.update(pc.run_end_decode(array.slice(start, step)))
-        self.rows, self.nulls = self._inner.rows, self._inner.nulls
+
+    @property
+    def missing(self) -> int:
+        return self._inner.missing
 
     def _dictionary(self, array: Any) -> None:
         values = decoded_type(self._kind)
@@ -132,8 +135,19 @@ class ListNode(_OffsetNode):
         self._child.update(array.values.slice(start, count))
 
     def _copied(self, array: Any, count: int, nulls: int) -> None:
-        lengths = pc.list_value_length(array)
-        sizes = (lengths.fill_null(0) if nulls else lengths).to_numpy(zero_copy_only=False).astype(np.int64)
+        if types.is_fixed_size_list(array.type):
+            sizes = np.full(count, array.type.list_size, np.int64)
+        elif self._offset is not None:
+            sizes = np.diff(
+                np.frombuffer(array.buffers()[1], self._offset, count + 1, array.offset * self._offset.itemsize)
+            )
+        else:
+            wide = array.type.id == pa.large_list_view(pa.null()).id
+            dtype = np.dtype("<i8" if wide else "<i4")
+            sizes = np.frombuffer(array.buffers()[2], dtype, count, array.offset * dtype.itemsize)
+        if nulls:
+            sizes = sizes * valid_bits(array, count)
+        sizes = sizes.astype(np.int64)
         self._feed_lengths(sizes)
         for start, stop in bounded(sizes * _mean_bytes(array.values)):
             self._child.update(array.slice(start, stop - start).flatten())
@@ -213,7 +227,10 @@ class UnionNode(Node):
         for place, node in enumerate(self._fields):
             node.update(_taken(array.field(place), rows[position == place]))
         self.rows += count
-        self.nulls = sum(node.nulls for node in self._fields)
+
+    @property
+    def missing(self) -> int:
+        return sum(node.missing for node in self._fields)
 
 
 def _taken(array: Any, rows: NDArray[Any]) -> Any:

@@ -65,6 +65,11 @@ class Node:
     def _add(self, array: Any, count: int, nulls: int) -> None:
         raise NotImplementedError
 
+    @property
+    def missing(self) -> int:
+        """How many rows are null, as a reader of the column sees it."""
+        return self.nulls
+
     def _children(self) -> list[Node]:
         return []
 

@@ -66,7 +66,7 @@ def fingerprint_table(source: TableSource, *, algorithm: str, threads: int = 1) 
         rows=rows,
         columns=len(nodes),
         schema_digest=schema_digest,
-        missing=sum([node.nulls for node in nodes]),
+        missing=sum([node.missing for node in nodes]),
         empty=rows == 0,
     )
 

@@ -112,7 +112,7 @@ class ValueHasher:
     def _array(self, array: np.ndarray[Any, Any], where: str) -> bytes:
         if isinstance(array, np.ma.MaskedArray) or array.dtype == object:
             masked = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else np.zeros(array.shape, bool)
-            shape = repr(tuple(int(n) for n in array.shape)).encode()
+            shape = b"".join([struct.pack("<Q", n) for n in array.shape])
             items = np.ma.getdata(array).reshape(-1).tolist()
             parts = [
                 self.digest(None if hidden else item, f"{where}[{i}]")
@@ -126,7 +126,7 @@ class ValueHasher:
 
     def _mapping(self, value: Mapping[Any, Any], where: str) -> bytes:
         pairs = [
-            self.digest(key, f"{where} (a key)") + self.digest(item, f"{where}[{key!r}]")
+            self.digest(key, f"{where} (a key)") + self.digest(item, f"{where}[{_shown(key)}]")
             for key, item in value.items()
             if not (isinstance(key, str) and key in _TIMES)
         ]
@@ -224,6 +224,11 @@ class ValueHasher:
         if found.digest is None:
             raise UnstableValueError(f"{where}: {found.note}")
         return self._combine("table", found.digest.encode())
+
+
+def _shown(key: object) -> str:
+    # Only of plain keys: anybody else's `repr` may hold data, or fail.
+    return f"{key!r}" if type(key) in (str, int) else "…"
 
 
 def _scalar(value: Any) -> tuple[str, bytes] | None:

@@ -37,7 +37,7 @@ class LineEncoder:
         scope_schema_url: schema URL of the scope's spans and records.
     """
 
-    __slots__ = ("_heads", "_log_prefix", "_span_prefix", "_suffix", "_texts")
+    __slots__ = ("_heads", "_log_prefix", "_span_prefix", "_texts")
 
     def __init__(
         self,

@@ -114,21 +114,23 @@ class FileStore(IndexedStore):
             return {}
 
     def _recover(self, error: sqlite3.Error) -> None:
-        if _code(error) in (_BUSY, _LOCKED):
+        code = _code(error)
+        if code in (_BUSY, _LOCKED):
             raise unavailable(self.root, error) from error
-        self._replace_index(damaged=_code(error) in (_CORRUPT, _NOT_A_DATABASE, _ERROR))
-        self._seen = None
-        self._read_new(self._index())
-
-    def _replace_index(self, *, damaged: bool) -> None:
-        """A damaged index is made anew; where the file cannot be written (full disk, say) memory must do."""
         index = self._index()
         index.close()
-        if damaged and index.path is not None:
+        self._seen = None
+        if index.path is not None and code in (_CORRUPT, _NOT_A_DATABASE):
             _remove(index.path)
             self._opened = self._open()
-        else:
+        elif code == _ERROR:  # not the tables that were expected: an mlotel of another version was here
+            self._opened = self._open()
+        else:  # the file cannot be written (full disk, say): memory must do
             self._opened = Index(None)
+        try:
+            self._read_new(self._index())
+        except sqlite3.Error as again:
+            raise unavailable(self.root, again) from again
 
     def _read_new(self, index: Index) -> None:
         with index.transaction():

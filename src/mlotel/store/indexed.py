@@ -53,7 +53,10 @@ def _question(
                 return method(self, *args, **kwargs)
             except sqlite3.Error as error:
                 self._recover(error)
+            try:
                 return method(self, *args, **kwargs)
+            except sqlite3.Error as error:
+                raise unavailable(self, error) from error
 
     return ask
 
@@ -235,6 +238,6 @@ def _matches(digest: str | None, wanted: str) -> bool:
     return digest.lower().startswith(wanted) or digest.rpartition(":")[2].lower().startswith(wanted)
 
 
-def unavailable(what: object, error: Exception) -> StoreError:
-    """The error to raise where a store's index or lines cannot be read."""
-    return StoreError(f"cannot read the store {what}: {error}")
+def unavailable(store: object, error: Exception) -> StoreError:
+    """The error to raise where the index of a store (or of the store at a path) cannot be used."""
+    return StoreError(f"the index of {store} cannot be used: {error}. It holds nothing of its own: remove it")

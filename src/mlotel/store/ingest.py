@@ -287,6 +287,8 @@ class Ingest:
     def _name(self, text: str) -> int:
         number = self._names.get(text)
         if number is None:
+            if not isinstance(text, str):  # whatever a line says
+                raise TypeError(f"no name: {text!r}")
             number = self._index.name_id(text)
             if number is None:
                 cursor = self._index.connection.execute("INSERT INTO name (text) VALUES (?)", (text,))
