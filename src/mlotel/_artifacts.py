@@ -140,6 +140,9 @@ class Artifacts:
         if item.scope == "none":
             note = "larger than 1 GiB: digested only when asked for"
             return Fingerprint(size=os.path.getsize(item.path or ""), note=note)
+        if isinstance(item.obj, str) and content is None:
+            mistake = TypeError("text is a value, not a file: wrap the path in pathlib.Path")
+            guard(f"artifact {item.name!r} of component {self._run.name!r}", mistake)
         try:
             found: Fingerprint = self._runtime.fingerprint(item.obj if content is None else content, scope=item.scope)
         except Exception as error:

@@ -99,6 +99,9 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         # many threads and tasks. Single dict operations need no lock, which a fork might find held.
         self._entered: dict[int, tuple[ActiveRun, Any]] = {}
 
+    def __repr__(self) -> str:
+        return f"mlotel.component({self.name!r})"
+
     # -- context manager
 
     def __enter__(self) -> ActiveRun:
@@ -356,11 +359,12 @@ def start_component(
     return made._start(params, caller_file(1))
 
 
-def inject(carrier: Any, artifact: str | None = None) -> None:
+def inject(carrier: headers.WritableHeaders, artifact: str | None = None) -> None:
     """Put the context of the current run, or of its output named `artifact`, into a message's headers.
 
     Args:
-        carrier: A mutable mapping of header names to text.
+        carrier: A mutable mapping of header names to text, or a list of pairs of a name and bytes, as Kafka clients
+            send them. A context that is in it is replaced.
         artifact: The name of an output of the current run. Outside of a run nothing is put in.
     """
     run = current_run()
@@ -368,11 +372,12 @@ def inject(carrier: Any, artifact: str | None = None) -> None:
         run.inject(carrier, artifact)
 
 
-def extract(carrier: headers.Headers) -> ArtifactContext | None:
+def extract(carrier: headers.Headers | None) -> ArtifactContext | None:
     """Return the context that a message's headers hold, for ``log_input(…, context=)`` or ``component(…, parent=)``.
 
     Args:
-        carrier: A mapping, or a sequence of pairs as Kafka clients and ASGI give them; text or bytes.
+        carrier: A mapping, or a sequence of pairs as Kafka clients and ASGI give them; text or bytes. None, which
+            Kafka clients give for a message without headers, holds nothing.
     """
     try:
         return headers.read(carrier)

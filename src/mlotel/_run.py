@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -386,7 +386,7 @@ class ActiveRun:
         traceparent = carriers.format_traceparent(self._span.get_span_context())
         return environment.variables(traceparent, () if self._io is None else self._io.written.values())
 
-    def inject(self, carrier: MutableMapping[str, str], artifact: str | None = None) -> None:
+    def inject(self, carrier: headers.WritableHeaders, artifact: str | None = None) -> None:
         """Put the context of this run, or of its output named `artifact`, into a message's headers."""
         try:
             if not self._recording:

@@ -125,6 +125,8 @@ def _ask_git(folder: Path, *questions: tuple[str, ...]) -> list[str | None]:
                 process.kill()
                 # reaped by a thread: even a killed process may take its time on a hanging file system
                 threading.Thread(target=process.wait, daemon=True).start()
+            if process.stdout is not None:
+                process.stdout.close()
     return answers + [None] * (len(questions) - len(answers))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry import baggage, context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -41,35 +41,30 @@ NEAR = st.sampled_from(
         TRACEPARENT + "\n",
         " " + TRACEPARENT,
         TRACEPARENT.replace("-", "_"),
-        TRACEPARENT.replace("7", "٧"),
+        TRACEPARENT.replace("7", "\u0667"),  # a digit, but none of these
         "x" * 100_000,
     ]
 )
 
 
-@given(text=NEAR | st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"))
+ASCII = st.characters(min_codepoint=32, max_codepoint=126)
+SHAPED = st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", fullmatch=True, alphabet=ASCII)
+
+
+@given(text=NEAR | SHAPED)
+@example(TRACEPARENT)
 def test_traceparents_are_those_of_opentelemetry(text: str) -> None:
-    """What OpenTelemetry's own propagator takes for a context is one, and nothing else (blanks around it aside)."""
+    """What OpenTelemetry's own propagator takes for a context is one, and nothing else."""
+    assume(len(text) <= 200)  # ours has a bound
+    propagator = TraceContextTextMapPropagator()
+    context_found = propagator.extract({"traceparent": text}, context.Context())
+    official = trace.get_current_span(context_found).get_span_context()
     found = carriers.parse_traceparent(text)
-    official = trace.get_current_span(
-        TraceContextTextMapPropagator().extract({"traceparent": text.strip()}, context.Context())
-    ).get_span_context()
-    if found is None:
-        assert (
-            not official.is_valid
-            or len(text) > 512
-            or not official.is_remote
-            or "\n" in text
-            or not text.isascii()
-            or (
-                # the propagator is laxer than the standard with what follows the flags
-                len(text.strip()) > 55
-            )
-        )
-    else:
+    assert (found is not None) == official.is_valid
+    if found is not None:
         assert (found.trace_id, found.span_id) == (official.trace_id, official.span_id)
         assert found.is_remote
-        assert carriers.format_traceparent(found)[:53] == "00" + text.strip()[2:53]
+        assert carriers.format_traceparent(found)[2:53] == text.strip()[2:53]
 
 
 @pytest.mark.parametrize(

@@ -357,3 +357,77 @@ def test_versions_and_owners_may_be_any_scalar(mlotel_runs: CapturedRuns) -> Non
         pass
     assert mlotel_runs.runs[0].version == "2.1"
     assert mlotel_runs.runs[0].attributes["mlotel.component.description"] == "object"
+
+
+def test_a_component_says_what_it_is() -> None:
+    """In a debugger, a log line or a notebook."""
+    assert repr(mlotel.component("train")) == "mlotel.component('train')"
+
+
+def test_ten_thousand_tasks_share_one_object(mlotel_runs: CapturedRuns) -> None:
+    """Leaving takes no longer the more runs are open: the last task ends like the first."""
+    step = mlotel.component("step")
+
+    async def work() -> bool:
+        with step as run:
+            await asyncio.sleep(0)
+            return mlotel.current_run() is run
+
+    async def main() -> list[bool]:
+        return await asyncio.gather(*(work() for _ in range(10_000)))
+
+    assert all(asyncio.run(main()))
+    assert len(step._entered) == 0
+    assert len(mlotel_runs.store.lines) == 20_000
+
+
+def test_copies_of_what_holds_a_run_do_no_harm(script: object, tmp_path: Path) -> None:
+    """`dataclasses.asdict` and `sklearn.clone` copy deeply: the run is the same one, its store goes on."""
+    script(  # type: ignore[operator]
+        """
+        import copy, gc, pickle, mlotel
+        with mlotel.component("a") as run:
+            for copied in (copy.copy(run), copy.deepcopy(run), copy.deepcopy({"run": [run]})["run"][0]):
+                assert copied is run
+            del copied
+            gc.collect()
+            try:
+                pickle.dumps(run)
+            except TypeError as error:
+                assert "run.wrap" in str(error), error
+            else:
+                raise AssertionError("a run was pickled")
+            run.log_output(b"x", "x")
+        with mlotel.component("b"):
+            pass
+        """
+    )
+    with FileStore(tmp_path / "store") as store:
+        assert [(run.component, run.state, len(run.outputs)) for run in store.runs()] == [
+            ("b", "ok", 0),
+            ("a", "ok", 1),
+        ]
+
+
+def test_descriptors_that_somebody_else_closes_cost_no_run(script: object, tmp_path: Path) -> None:
+    """A library that makes a daemon closes every descriptor: runs go on, and never into another's file."""
+    script(  # type: ignore[operator]
+        """
+        import os, time, mlotel
+        with mlotel.component("a"):
+            pass
+        os.closerange(3, 256)
+        files = [open(f"mine-{i}.txt", "w") for i in range(20)]
+        deadline = time.monotonic() + 0.05
+        while time.monotonic() < deadline:
+            pass
+        for _ in range(3):
+            with mlotel.component("b"):
+                pass
+        for file in files:
+            file.close()
+        """
+    )
+    assert [path.read_text() for path in sorted(tmp_path.glob("mine-*.txt"))] == [""] * 20
+    with FileStore(tmp_path / "store") as store:
+        assert [(run.component, run.state) for run in store.runs()] == [("b", "ok")] * 3 + [("a", "ok")]

@@ -154,7 +154,7 @@ def test_methods_of_every_kind(mlotel_runs: CapturedRuns) -> None:
 def test_partials_builtins_and_callable_objects(mlotel_runs: CapturedRuns) -> None:
     """Whatever can be called can be decorated, also where it has no signature or an async ``__call__``."""
 
-    class Callable_:
+    class Worker:
         async def __call__(self, x: int) -> int:
             await asyncio.sleep(0)
             run = mlotel.current_run()
@@ -163,8 +163,8 @@ def test_partials_builtins_and_callable_objects(mlotel_runs: CapturedRuns) -> No
 
     assert step(functools.partial(pow, 2))(5) == 32
     assert step(max)(1, 2) == 2
-    assert asyncio.run(step(Callable_())(4)) == 4  # type: ignore[arg-type]
-    assert asyncio.run(step(functools.partial(Callable_().__call__, 5))()) == 5
+    assert asyncio.run(step(Worker())(4)) == 4  # type: ignore[arg-type]
+    assert asyncio.run(step(functools.partial(Worker().__call__, 5))()) == 5
     assert states(mlotel_runs) == [("step", "ok")] * 4
 
 

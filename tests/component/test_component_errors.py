@@ -147,12 +147,12 @@ def test_end_takes_exceptions_and_sentences(
 # -- faults of mlotel's own
 
 
-class Fault(RuntimeError):
+class FaultError(RuntimeError):
     pass
 
 
 def _broken(*_: object, **__: object) -> Any:
-    raise Fault("mlotel is broken here")
+    raise FaultError("mlotel is broken here")
 
 
 def test_hashing_that_raises_is_told_once_and_the_rest_is_kept(
@@ -172,8 +172,8 @@ def test_hashing_that_raises_is_told_once_and_the_rest_is_kept(
     assert [run.state for run in mlotel_runs.runs] == ["ok"] * 3
     assert [(a.name, a.digest, a.note) for a in mlotel_runs.runs[0].inputs] == [("file", None, "mlotel is broken here")]
     assert warnings() == [
-        "mlotel: artifact 'file' of component 'a': Fault: mlotel is broken here",
-        "mlotel: artifact 'output' of component 'a': Fault: mlotel is broken here",
+        "mlotel: artifact 'file' of component 'a': FaultError: mlotel is broken here",
+        "mlotel: artifact 'output' of component 'a': FaultError: mlotel is broken here",
     ]
 
 
@@ -192,10 +192,10 @@ def test_no_part_of_the_runtime_can_break_a_pipeline(
         __call__ = _broken
 
         def __iter__(self) -> Iterator[Any]:
-            raise Fault("mlotel is broken here")
+            raise FaultError("mlotel is broken here")
 
         def keys(self) -> Any:
-            raise Fault("mlotel is broken here")
+            raise FaultError("mlotel is broken here")
 
     runtime = dataclasses.replace(_runtime.current(), **{part: Broken()})
     path = tmp_path / "a.txt"

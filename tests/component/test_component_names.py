@@ -54,7 +54,7 @@ def test_every_other_text_is_refused(name: str) -> None:
         lambda: mlotel.component("a", inputs={"x": name}),
         lambda: mlotel.component("a", outputs=[name]),
     ):
-        with pytest.raises(InvalidNameError, match="1 to 255|control character"):
+        with pytest.raises(InvalidNameError, match=r"1 to 255|control character"):
             make()
 
 

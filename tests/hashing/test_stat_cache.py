@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlotel.hashing import StatCache, fingerprint
+from mlotel.hashing import StatCache, _cache, fingerprint
 from mlotel.model import Fingerprint
 
 LARGE = 1 << 20
@@ -144,6 +144,18 @@ def test_large_files_are_remembered_across_processes(tmp_path: Path) -> None:
     assert second.get(f"{large}", "sha256", "bytes") is None
     touch(large)
     assert second.get(f"{large}", "blake3", "bytes") is None
+
+
+def test_the_sqlite_file_forgets_the_oldest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SQLite file holds a bounded number of fingerprints; what was written last stays."""
+    monkeypatch.setattr(_cache, "_PERSIST_ENTRIES", 3)
+    cache = StatCache(tmp_path / "digests.sqlite", now_ns=later)
+    paths = [tmp_path / f"{i}" for i in range(5)]
+    for path in [*paths, paths[2]]:
+        path.write_bytes(bytes(LARGE))
+        fingerprint(path, cache=cache)
+    fresh = StatCache(tmp_path / "digests.sqlite")
+    assert [fresh.get(f"{path}", "blake3", "bytes") is not None for path in paths] == [False, False, True, True, True]
 
 
 def test_a_persisted_file_is_found_by_its_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -153,6 +154,38 @@ def test_more_writers_than_are_looked_at_each_time(root: Path) -> None:
         if lookup.find(digest("a")) == ids:
             return
     pytest.fail("the new line was never seen")
+
+
+def test_a_large_store_that_nobody_has_indexed_is_taken_in_bites(root: Path) -> None:
+    """A question reads only so much; the newest first, and the rest with the next questions."""
+    journal = Journal(root, segment_bytes=1, clock=iter(range(10**9, 2 * 10**9, 86_400)).__next__)
+    ids = {}
+    for number, content in enumerate("abcdef", 1):
+        line, ids[content] = written(number, content)
+        journal.append(line + b"\n")
+    lookup = ProducerLookup(root, bite=1)
+
+    assert lookup.find(digest("f")) == ids["f"]
+    assert lookup.find(digest("a")) is None
+    found = [lookup.find(digest(content)) for content in "aaaabcdef"]
+    assert found[3:] == [ids[content] for content in "abcdef"]
+
+
+def test_a_locked_index_is_left_alone_for_a_while(root: Path) -> None:
+    """While another process holds the index, a question waits once, and the next ones not at all."""
+    with OtherProcess(root) as other:
+        other.append(written(1, "a")[0])
+    with FileStore(root) as store:
+        store.refresh()
+    blocker = sqlite3.connect(root / "index.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    lookup = ProducerLookup(root, timeout_s=0.05)
+    try:
+        assert lookup.find(digest("a")) is None
+    finally:
+        blocker.close()
+
+    assert lookup.find(digest("a")) is None
 
 
 def test_empty_content_makes_no_edge(root: Path) -> None:

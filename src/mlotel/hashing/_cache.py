@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mlotel.model import Fingerprint
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["StatCache"]
 
@@ -20,10 +22,13 @@ __all__ = ["StatCache"]
 _SETTLED_NS = 2_000_000_000
 # Below this size reading the file again costs about as much as asking SQLite in another process.
 _PERSIST_BYTES = 1 << 20
+_PERSIST_ENTRIES = 10_000
 _SCHEMA = """CREATE TABLE IF NOT EXISTS fingerprint_v1 (
     path TEXT, algorithm TEXT, scope TEXT, identity TEXT, content TEXT, PRIMARY KEY (path, algorithm, scope)
-) WITHOUT ROWID"""
+)"""
 _SELECT = "SELECT content FROM fingerprint_v1 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?"
+_INSERT = "INSERT OR REPLACE INTO fingerprint_v1 VALUES (?, ?, ?, ?, ?)"
+_PRUNE = "DELETE FROM fingerprint_v1 WHERE rowid <= (SELECT max(rowid) FROM fingerprint_v1) - ?"
 
 _Identity = tuple[int, int, int, int, int]
 
@@ -55,7 +60,7 @@ class StatCache:
         self._lock = threading.Lock()
         self._max_entries = max(1, max_entries)
         self._now_ns = now_ns
-        self._path = None if path is None else Path(path)
+        self._path = None if path is None else os.fspath(path)
 
     def __len__(self) -> int:
         """How many fingerprints are in memory."""
@@ -106,39 +111,39 @@ class StatCache:
             self._entries[key] = identity, fingerprint
 
     def _load(self, path: str, algorithm: str, scope: str, identity: _Identity) -> Fingerprint | None:
+        import json
+        import sqlite3
+
+        key = (os.path.abspath(path), algorithm, scope, json.dumps(identity))
         try:
-            with _Connection(self._path) as connection:
-                row = connection.execute(
-                    _SELECT,
-                    (os.path.abspath(path), algorithm, scope, json.dumps(identity)),
-                ).fetchone()
-                return None if row is None else Fingerprint(**json.loads(row[0]))
-        except (sqlite3.Error, OSError, ValueError, TypeError, UnicodeError):
+            with self._connected() as connection:
+                row = connection.execute(_SELECT, key).fetchone()
+            return None if row is None else Fingerprint(**json.loads(row[0]))
+        except (sqlite3.Error, OSError, ValueError, TypeError):
             return None
 
     def _save(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:
+        import json
+        import sqlite3
+
         content = json.dumps({k: v for k, v in dataclasses.asdict(fingerprint).items() if v is not None})
         try:
-            with _Connection(self._path) as connection:
+            with self._connected() as connection:
                 connection.execute(_SCHEMA)
-                connection.execute(
-                    "INSERT OR REPLACE INTO fingerprint_v1 VALUES (?, ?, ?, ?, ?)",
-                    (os.path.abspath(path), algorithm, scope, json.dumps(identity), content),
-                )
+                connection.execute(_INSERT, (os.path.abspath(path), algorithm, scope, json.dumps(identity), content))
+                connection.execute(_PRUNE, (_PERSIST_ENTRIES,))
                 connection.commit()
-        except (sqlite3.Error, OSError, ValueError, UnicodeError):
+        except (sqlite3.Error, OSError, ValueError):
             return
 
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """Open the SQLite file for one statement: 0.1 ms, and nothing is held over a fork or across threads."""
+        import sqlite3
 
-class _Connection:
-    """A connection for one statement: opening costs 0.1 ms and keeps nothing over a fork or across threads."""
-
-    def __init__(self, path: Path | None) -> None:
         # A locked file is not worth waiting for: the content is read again instead.
-        self._connection = sqlite3.connect(f"{path}", timeout=0.05)
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
+        try:
+            yield connection
+        finally:
+            connection.close()

@@ -84,7 +84,7 @@ def _sizes(values: Any) -> NDArray[Any]:
 def _mean_bytes(values: Any) -> int:
     try:
         return int(values.nbytes) // max(len(values), 1) + 1
-    except (NotImplementedError, ValueError):
+    except (NotImplementedError, ValueError, TypeError):
         return 64
 
 

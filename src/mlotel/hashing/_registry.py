@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from typing_extensions import Buffer
 
 __all__ = ["ENTRY_POINT_GROUP", "FingerprintFunction", "FingerprintRegistry"]
@@ -23,6 +24,9 @@ _log = logging.getLogger("mlotel")
 
 
 def _installed() -> Iterable[EntryPoint]:
+    # Imported late: it costs more than all of this package.
+    from importlib.metadata import entry_points
+
     return entry_points(group=ENTRY_POINT_GROUP)
 
 

@@ -118,12 +118,12 @@ def _joined(chunks: list[Any]) -> Iterator[Any]:
     """Join small chunks, up to 8 MiB at a time: each costs some microseconds by itself."""
     start = size = 0
     for place, chunk in enumerate(chunks, 1):
-        size += chunk.nbytes
-        if size >= _JOINED_BYTES or place == len(chunks):
-            group = chunks[start:place]
-            try:
-                yield pa.concat_arrays(group)
-            except pa.ArrowException:
-                # Some types cannot be joined, nor can dictionaries that differ in older versions.
-                yield from group
-            start, size = place, 0
+        try:
+            size += chunk.nbytes
+            if size < _JOINED_BYTES and place < len(chunks):
+                continue
+            yield pa.concat_arrays(chunks[start:place])
+        except (NotImplementedError, ValueError, TypeError):
+            # Some types can be neither measured nor joined, nor can dictionaries that differ in older versions.
+            yield from chunks[start:place]
+        start, size = place, 0

@@ -13,7 +13,8 @@ __all__ = ["field_types", "logical_type"]
 
 _EXTENSION = b"ARROW:extension:name"
 _EXTENSION_DETAIL = b"ARROW:extension:metadata"
-_PLAIN = {
+# By the number of the type: extension types, whose classes may forbid hashing, have one of their own.
+_PLAIN_TYPES = {
     pa.null(): "null",
     pa.bool_(): "bool",
     pa.float16(): "float16",
@@ -27,12 +28,13 @@ _PLAIN = {
     pa.large_binary(): "binary",
     **{kind: f"{kind}" for sign in ("", "u") for kind in (getattr(pa, f"{sign}int{n}")() for n in (8, 16, 32, 64))},
 }
-_PLAIN_FRAMED = {kind: (framed(name.encode()),) * 2 for kind, name in _PLAIN.items()}
+_PLAIN = {kind.id: name for kind, name in _PLAIN_TYPES.items()}
+_PLAIN_FRAMED = {number: (framed(name.encode()),) * 2 for number, name in _PLAIN.items()}
 
 
 def field_types(field: pa.Field) -> tuple[bytes, bytes]:
     """Return a field's type as it goes into the logical digest and into the schema digest."""
-    plain = _PLAIN_FRAMED.get(field.type)
+    plain = _PLAIN_FRAMED.get(field.type.id)
     if plain is not None and field.metadata is None:
         return plain
     texts = (logical_type(field), logical_type(field, exact=True))
@@ -79,7 +81,7 @@ def _sized(name: str) -> str:
 
 
 def _written(kind: pa.DataType, exact: bool) -> str:
-    plain = _PLAIN.get(kind)
+    plain = _PLAIN.get(kind.id)
     if plain is not None:
         return plain
     return _temporal(kind, exact) or _nested(kind, exact) or _other(kind)

@@ -6,21 +6,33 @@ refuses for good (Jaeger takes neither logs nor metrics) is switched off with on
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from mlotel._runtime import guard, logger
 from mlotel.sdk._settings import Settings, Signal
+from mlotel.sdk._sinks import Event
 from mlotel.store.encoding import LineEncoder, SpanLines
 from mlotel.store.journal import Journal
 
-__all__ = ["Gate", "LogExporter", "MetricsExporter", "TraceExporter", "make_exporter", "refusal"]
+__all__ = [
+    "Gate",
+    "LogExporter",
+    "MetricsExporter",
+    "Pending",
+    "TraceExporter",
+    "TraceProcessor",
+    "make_exporter",
+    "refusal",
+]
 
 _PAUSE_S = 5.0
 """After a failed export the next ones are spooled at once for so long: the exporter's own retries take ten seconds."""
@@ -62,20 +74,71 @@ def make_exporter(settings: Settings, signal: Signal) -> Any:
     return OTLPMetricExporter(**options)
 
 
+class Pending(Generic[T]):
+    """What was handed over and not yet taken by the collector, in order, to be spooled if it never is.
+
+    The SDK's batch processors drop the oldest items of a full queue, and keep to themselves what is still queued when
+    the process ends. Single dict operations need no lock, which a fork might find held.
+
+    Args:
+        encode: Makes an item a line of OTLP/JSON.
+        spool: Where lines go; None where there is no place for them.
+        limit: How many items may wait; the oldest goes to the spool then.
+    """
+
+    def __init__(self, encode: Callable[[T], bytes], spool: Journal | None, limit: int) -> None:
+        self._encode = encode
+        self._spool = spool
+        self._limit = limit
+        self._items: dict[int, T] = {}
+        if hasattr(os, "register_at_fork"):
+            reference = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _forget(reference))  # they are the parent's
+
+    def add(self, key: int, item: T) -> None:
+        """Take an item that is about to be queued."""
+        self._items[key] = item
+        if len(self._items) > self._limit:
+            self.keep([next(iter(self._items))])
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._items
+
+    def done(self, keys: Iterable[int]) -> None:
+        """Forget items that arrived."""
+        for key in keys:
+            self._items.pop(key, None)
+
+    def keep(self, keys: Iterable[int]) -> None:
+        """Spool items that did not arrive."""
+        for key in keys:
+            item = self._items.pop(key, None)
+            if item is not None and self._spool is not None:
+                self._spool.append(self._encode(item))
+
+    def drain(self) -> None:
+        """Spool all that is left."""
+        self.keep(list(self._items))
+
+
+def _forget(reference: weakref.ref[Pending[Any]]) -> None:
+    pending = reference()
+    if pending is not None:
+        pending._items = {}
+
+
 class Gate(Generic[T]):
-    """Decides for each batch of one signal: send it, spool it, or (refused for good) let it go."""
+    """Decides for each batch of one signal: send it, keep it for later, or (refused for good) let it go."""
 
     def __init__(
         self,
         signal: Signal,
         export: Callable[[T], bool],
-        spool: Callable[[T], None],
         refused: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._signal = signal
         self._export = export
-        self._spool = spool
         self._refused = refused
         self._clock = clock
         self._closed_until = float("-inf")
@@ -84,11 +147,10 @@ class Gate(Generic[T]):
         self.closing = False
 
     def send(self, batch: T) -> bool:
-        """Return whether `batch` arrived; if not, it is in the spool or its signal is off."""
+        """Return whether `batch` is done with: it arrived, or its signal is off."""
         if self._off:
             return True
         if self.closing or self._clock() < self._closed_until:
-            self._spool(batch)
             return False
         if self._export(batch):
             self.failing = False
@@ -98,14 +160,29 @@ class Gate(Generic[T]):
             logger.warning("mlotel: the backend takes no %s: they are not sent any more", self._signal)
             return True
         self._closed_until = self._clock() + _PAUSE_S
-        if not self.failing:
-            self.failing = True
-            logger.warning(
-                "mlotel: %s could not be sent and are kept for 'mlotel replay' where a store can be written",
-                self._signal,
-            )
-        self._spool(batch)
+        self.tell()
         return False
+
+    def tell(self) -> None:
+        """Warn, once until something arrives again, that this signal does not."""
+        if self.failing:
+            return
+        self.failing = True
+        kept = "" if self._signal == "metrics" else " and are kept for 'mlotel replay' where a store can be written"
+        logger.warning("mlotel: %s could not be sent%s", self._signal, kept)
+
+
+class TraceProcessor(BatchSpanProcessor):
+    """The SDK's batch processor, which also notes what is on its way."""
+
+    def __init__(self, exporter: TraceExporter) -> None:
+        super().__init__(exporter)
+        self._waiting = exporter.pending
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context is not None and span.context.trace_flags.sampled:
+            self._waiting.add(id(span), span)
+        super().on_end(span)
 
 
 class TraceExporter(SpanExporter):
@@ -113,20 +190,19 @@ class TraceExporter(SpanExporter):
 
     def __init__(self, inner: Any, spool: Journal | None, refused: Callable[[], bool]) -> None:
         self._inner = inner
-        self._spool = spool
-        self._lines = SpanLines()
-        self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, self._keep, refused)
+        self.pending: Pending[ReadableSpan] = Pending(SpanLines().span, spool, _queue_size("OTEL_BSP"))
+        self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, refused)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.SUCCESS if self.gate.send(spans) else SpanExportResult.FAILURE
+        waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
+        if not waiting or self.gate.send(waiting):
+            self.pending.done(map(id, waiting))
+            return SpanExportResult.SUCCESS
+        self.pending.keep(map(id, waiting))
+        return SpanExportResult.FAILURE
 
     def _send(self, spans: Sequence[ReadableSpan]) -> bool:
         return bool(self._inner.export(spans) is SpanExportResult.SUCCESS)
-
-    def _keep(self, spans: Sequence[ReadableSpan]) -> None:
-        if self._spool is not None:
-            for span in spans:
-                self._spool.append(self._lines.span(span))
 
     def shutdown(self) -> None:
         if not self.gate.closing:
@@ -138,43 +214,28 @@ class TraceExporter(SpanExporter):
 
 
 class LogExporter(LogRecordExporter):
-    """Sends log records to the collector, or spools them."""
+    """Sends log records to the collector, or spools them.
 
-    def __init__(self, inner: Any, spool: Journal | None, refused: Callable[[], bool]) -> None:
+    `LoggerEvents` notes each record in `pending` under its observed time, which it makes unique; the SDK copies records
+    on their way.
+    """
+
+    def __init__(self, inner: Any, spool: Journal | None, encoder: LineEncoder, refused: Callable[[], bool]) -> None:
         self._inner = inner
-        self._spool = spool
-        self._encoders: dict[int, tuple[object, LineEncoder]] = {}
-        self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, self._keep, refused)
+        self.pending: Pending[Event] = Pending(lambda event: event.encode(encoder), spool, _queue_size("OTEL_BLRP"))
+        self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, refused)
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
-        return LogRecordExportResult.SUCCESS if self.gate.send(batch) else LogRecordExportResult.FAILURE
+        waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
+        keys = [data.log_record.observed_timestamp for data in waiting]
+        if not waiting or self.gate.send(waiting):
+            self.pending.done(keys)
+            return LogRecordExportResult.SUCCESS
+        self.pending.keep(keys)
+        return LogRecordExportResult.FAILURE
 
     def _send(self, batch: Sequence[Any]) -> bool:
         return bool(self._inner.export(batch) is LogRecordExportResult.SUCCESS)
-
-    def _keep(self, batch: Sequence[Any]) -> None:
-        if self._spool is None:
-            return
-        for data in batch:
-            record, scope = data.log_record, data.instrumentation_scope
-            resource = data.resource
-            known = self._encoders.get(id(resource))
-            if known is None or known[0] is not resource:
-                known = resource, LineEncoder(resource.attributes, scope.name, scope.version)
-                self._encoders = {id(resource): known}
-            severity = record.severity_number
-            self._spool.append(
-                known[1].event(
-                    record.event_name or "",
-                    time_ns=record.timestamp or 0,
-                    trace_id=record.trace_id or 0,
-                    span_id=record.span_id or 0,
-                    attributes=record.attributes,
-                    severity_number=9 if severity is None else severity.value,
-                    severity_text=record.severity_text,
-                    body=record.body,
-                )
-            )
 
     def shutdown(self) -> None:
         if not self.gate.closing:
@@ -185,6 +246,13 @@ class LogExporter(LogRecordExporter):
         return True
 
 
+def _queue_size(prefix: str) -> int:
+    """Return how many items the SDK's batch processor may hold, queued or on their way."""
+    sizes = (("MAX_QUEUE_SIZE", 2048), ("MAX_EXPORT_BATCH_SIZE", 512))
+    values = [os.environ.get(f"{prefix}_{name}", "").strip() or str(usual) for name, usual in sizes]
+    return sum(int(value) if value.isdigit() else usual for value, (_, usual) in zip(values, sizes, strict=True))
+
+
 class MetricsExporter(MetricExporter):
     """Sends metrics to the collector. They are not spooled: cumulative, the next ones hold what the lost ones said."""
 
@@ -193,7 +261,7 @@ class MetricsExporter(MetricExporter):
             preferred_temporality=inner._preferred_temporality, preferred_aggregation=inner._preferred_aggregation
         )
         self._inner = inner
-        self.gate: Gate[MetricsData] = Gate("metrics", self._send, lambda batch: None, refused)
+        self.gate: Gate[MetricsData] = Gate("metrics", self._send, refused)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         return MetricExportResult.SUCCESS if self.gate.send(metrics_data) else MetricExportResult.FAILURE

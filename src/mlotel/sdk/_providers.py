@@ -12,14 +12,23 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mlotel._runtime import guard
-from mlotel.sdk._exporters import LogExporter, MetricsExporter, TraceExporter, make_exporter, refusal
+from mlotel.sdk._exporters import (
+    LogExporter,
+    MetricsExporter,
+    Pending,
+    TraceExporter,
+    TraceProcessor,
+    make_exporter,
+    refusal,
+)
 from mlotel.sdk._settings import Settings
+from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
 from mlotel.semconv import attributes as A
+from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 
 __all__ = ["Collector", "SdkIds", "make_resource"]
@@ -60,7 +69,7 @@ class Collector:
     The tracer provider is always there: where spans are not exported they may go to the embedded store.
     """
 
-    def __init__(self, settings: Settings, spool: Journal | None) -> None:
+    def __init__(self, settings: Settings, spool: Journal | None, encoder: LineEncoder) -> None:
         resource = make_resource(settings)
         self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
         self._providers: list[Any] = []
@@ -68,13 +77,15 @@ class Collector:
         self._closed = threading.Event()
         self.logger_provider: LoggerProvider | None = None
         self.meter_provider: MeterProvider | None = None
+        self.waiting_events: Pending[Event] | None = None
         self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
         if settings.exports("traces"):
             traces = TraceExporter(make_exporter(settings, "traces"), spool, refusal(settings, "traces"))
-            self.tracer_provider.add_span_processor(BatchSpanProcessor(traces))
+            self.tracer_provider.add_span_processor(TraceProcessor(traces))
             self._add(traces, self.tracer_provider)
         if settings.exports("logs"):
-            logs = LogExporter(make_exporter(settings, "logs"), spool, refusal(settings, "logs"))
+            logs = LogExporter(make_exporter(settings, "logs"), spool, encoder, refusal(settings, "logs"))
+            self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
             self._add(logs, self.logger_provider)
@@ -105,8 +116,14 @@ class Collector:
         if self._closed.wait(seconds):
             return True
         for exporter in self._exporters:
-            exporter.shutdown()  # interrupts the waiting between tries; what is still queued goes to the spool
-        return self._closed.wait(0.5)
+            exporter.shutdown()  # interrupts the waiting between tries
+        if self._closed.wait(0.2):
+            return True
+        for exporter in self._exporters:
+            exporter.gate.tell()
+            if not isinstance(exporter, MetricsExporter):
+                exporter.pending.drain()  # a backend that takes a request and never answers holds the thread
+        return False
 
     def _wait_to_close(self) -> None:
         self._close.wait()

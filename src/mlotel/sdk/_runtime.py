@@ -19,7 +19,7 @@ from mlotel import carriers, provenance
 from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
-from mlotel.errors import StoreError
+from mlotel.errors import ConfigurationError, StoreError
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
 from mlotel.sdk._settings import Settings
@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["configure", "flush", "runtime", "shutdown"]
 
 EXIT_SECONDS = 2.0
+SPOOL = "spool"
+"""The folder, in that of the store, of what could not be sent."""
 
 _lock = threading.RLock()
 _settings = Settings()
 _state: _State | None = None
+_retired: list[Collector] = []
 
 
 @dataclass(slots=True)
@@ -52,7 +55,6 @@ class _State:
     seen: tuple[object, object, object]
     settings: Settings
     collector: Collector | None = None
-    journal: Journal | None = None
     look_again: float = 0.0
 
 
@@ -105,7 +107,7 @@ def configure(
     global _settings, _state
     with _lock:
         changes: dict[str, Any] = {
-            "store": store if store is None or store is False else _writable(Path(store)),
+            "store": store if store is None or store is False else _writable(store),
             "endpoint": endpoint,
             "protocol": protocol,
             "headers": headers,
@@ -114,17 +116,15 @@ def configure(
             "digest": digest,
         }
         _settings = _settings.updated(changes)
-        if _state is not None:
-            _close(_state, EXIT_SECONDS)
-            _state = None
+        _retire()
 
 
 def flush() -> bool:
     """Send what waits to be sent; return whether it arrived. What is in the embedded store is there already."""
-    state = _state
-    if state is None or state.collector is None:
-        return True
-    return state.collector.flush()
+    with _lock:
+        collectors = [*_retired, *([] if _state is None or _state.collector is None else [_state.collector])]
+    arrived = [collector.flush() for collector in collectors]
+    return all(arrived)
 
 
 def shutdown(timeout: float = EXIT_SECONDS) -> bool:
@@ -133,17 +133,26 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     Returns whether all of it was sent. It is called at exit by itself; functions that are frozen between calls
     (serverless) call `flush` instead.
     """
-    global _state
     with _lock:
-        state, _state = _state, None
-        return True if state is None else _close(state, timeout)
+        here = _state is None or _state.pid == os.getpid()
+        _retire()
+        collectors = list(_retired)
+        _retired.clear()
+    # a forked child leaves its parent's collector alone
+    done = [collector.close(timeout) for collector in collectors] if here else []
+    return all(done)
 
 
-def _close(state: _State, seconds: float) -> bool:
-    done = state.collector is None or state.pid != os.getpid() or state.collector.close(seconds)
-    if state.journal is not None:
-        state.journal.close()
-    return done
+def _retire() -> None:
+    """Let go of the runtime in use, with the lock held.
+
+    Runs may be open that hold on to it, and what they still write must arrive: its collector is closed at exit, and its
+    journal when the last run has let go of it.
+    """
+    global _state
+    if _state is not None and _state.collector is not None:
+        _retired.append(_state.collector)
+    _state = None
 
 
 @functools.cache
@@ -183,8 +192,7 @@ def _renew() -> _State:
         state.pid = os.getpid()
         state.runtime = _with_process(state.runtime)
         return state
-    if state is not None:
-        _close(state, EXIT_SECONDS)
+    _retire()
     try:
         _state = _build(_settings, seen)
     except Exception as error:
@@ -217,7 +225,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             # the SDK is loaded where there is something for it to do
             from mlotel.sdk._providers import Collector
 
-            collector = Collector(settings, None if root is None else Journal(root / "spool"))
+            collector = Collector(settings, None if root is None else Journal(root / SPOOL), encoder)
             provider = collector.tracer_provider
             loggers = loggers or collector.logger_provider
             meters = meters or collector.meter_provider
@@ -227,7 +235,9 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
 
     sinks: list[EventSink] = []
     if loggers is not None:
-        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__)))
+        own = collector is not None and loggers is collector.logger_provider
+        waiting = collector.waiting_events if own and collector is not None else None
+        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting))
     # without a logger the start record goes to the store all the same: a run that is killed must be on record
     if journal is not None and (embedded or (loggers is None and not otlp)):
         sinks.append(JournalEvents(journal, encoder))
@@ -248,7 +258,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         inherited=environment.artifacts(settings.environment),
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
     )
-    return _State(_with_process(made), os.getpid(), seen, settings, collector, journal)
+    return _State(_with_process(made), os.getpid(), seen, settings, collector)
 
 
 def _write_to(provider: Any, journal: Journal) -> None:
@@ -302,9 +312,11 @@ def _fingerprinter(algorithm: str, root: Path | None) -> Any:
     return fingerprint
 
 
-def _writable(root: Path) -> Path:
-    """Return `root` if a store can be written there. Raises StoreError."""
-    root = Path(os.path.abspath(root.expanduser()))
+def _writable(store: object) -> Path:
+    """Return the folder of a store if one can be written there. Raises ConfigurationError and StoreError."""
+    if not isinstance(store, (str, os.PathLike)) or not os.fspath(store):
+        raise ConfigurationError(f"store must be a folder's path, or False for none, not {store!r}")
+    root = Path(os.path.abspath(Path(os.fsdecode(store)).expanduser()))
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = root / f".probe-{os.getpid()}"

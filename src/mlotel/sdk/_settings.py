@@ -37,6 +37,9 @@ class Settings:
 
     def updated(self, changes: Mapping[str, Any]) -> Settings:
         """Return these settings with `changes` that are not None. Raises ConfigurationError."""
+        for key, value in changes.items():
+            if value is not None:
+                _check_type(key, value)
         changed = replace(self, **{key: value for key, value in changes.items() if value is not None})
         if changed.protocol is not None and changed.protocol not in _PROTOCOLS:
             raise ConfigurationError(f"protocol must be one of {', '.join(_PROTOCOLS)}, not {changed.protocol!r}")
@@ -136,6 +139,17 @@ class Settings:
             if value:
                 return value
         return None
+
+
+def _check_type(key: str, value: object) -> None:
+    if key in ("endpoint", "protocol", "service_name", "digest"):
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{key} must be text, not {value!r}")
+    elif key in ("headers", "resource_attributes"):
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise ConfigurationError(f"{key} must be a mapping of names to values, not {value!r}")
+        if key == "headers" and not all(isinstance(text, str) for text in value.values()):
+            raise ConfigurationError("headers must have text as values: write str(...) around numbers")
 
 
 def _check_endpoint(endpoint: str) -> None:

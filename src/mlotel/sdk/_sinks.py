@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
@@ -15,7 +17,7 @@ from mlotel._runtime import EventSink
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
-__all__ = ["JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
+__all__ = ["Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 
 
 class JournalEvents:
@@ -48,11 +50,49 @@ class JournalEvents:
         )
 
 
-class LoggerEvents:
-    """Emits events as log records of an OpenTelemetry logger."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event on its way to a collector."""
 
-    def __init__(self, logger: Logger) -> None:
+    name: str
+    time_ns: int
+    context: SpanContext
+    attributes: Mapping[str, Any]
+    severity: int
+    body: str | None
+
+    def encode(self, encoder: LineEncoder) -> bytes:
+        """Return the event as a line of OTLP/JSON."""
+        return encoder.event(
+            self.name,
+            time_ns=self.time_ns,
+            trace_id=self.context.trace_id,
+            span_id=self.context.span_id,
+            attributes=self.attributes,
+            severity_number=self.severity,
+            body=self.body,
+        )
+
+
+class Waiting(Protocol):
+    """Where events are noted that are on their way."""
+
+    def add(self, key: int, item: Event) -> None: ...
+
+
+class LoggerEvents:
+    """Emits events as log records of an OpenTelemetry logger.
+
+    Args:
+        logger: The logger.
+        waiting: Where each event is noted under its observed time, which is made unique.
+    """
+
+    def __init__(self, logger: Logger, waiting: Waiting | None = None) -> None:
         self._logger = logger
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._observed = 0
 
     def emit(
         self,
@@ -64,10 +104,14 @@ class LoggerEvents:
         severity: int = 9,
         body: str | None = None,
     ) -> None:
+        with self._lock:
+            observed = self._observed = max(self._observed + 1, time.time_ns())
+        if self._waiting is not None:
+            self._waiting.add(observed, Event(name, time_ns, context, attributes, severity, body))
         self._logger.emit(
             LogRecord(
                 timestamp=time_ns,
-                observed_timestamp=time.time_ns(),
+                observed_timestamp=observed,
                 context=trace.set_span_in_context(trace.NonRecordingSpan(context), Context()),
                 severity_number=SeverityNumber(severity),
                 severity_text=SeverityNumber(severity).name,

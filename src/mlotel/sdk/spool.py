@@ -13,6 +13,7 @@ from opentelemetry.util.re import parse_env_headers
 
 from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
+from mlotel.sdk._runtime import SPOOL
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import is_alive
@@ -20,7 +21,6 @@ from mlotel.store.segments import segment_writer
 
 __all__ = ["SPOOL", "Replayed", "replay"]
 
-SPOOL = "spool"
 _BATCH = 200  # lines in a request: some 300 KB
 _SIGNALS: dict[bytes, Signal] = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
 _END = b"]}"

@@ -82,6 +82,7 @@ __all__ = [
     "MLOTEL_PREDICTION_STD",
     "MLOTEL_PROCESS_BOOT_ID",
     "MLOTEL_PROCESS_PID_NAMESPACE",
+    "MLOTEL_PROCESS_START_TICKS",
     "MLOTEL_QUALITY_SCORE_NAME",
     "MLOTEL_RECORD_KEY_HASH",
     "MLOTEL_REPLICA",
@@ -330,6 +331,9 @@ MLOTEL_PROCESS_BOOT_ID: Final = "mlotel.process.boot.id"
 
 MLOTEL_PROCESS_PID_NAMESPACE: Final = "mlotel.process.pid.namespace"
 """Process id namespace in which the process id counts."""
+
+MLOTEL_PROCESS_START_TICKS: Final = "mlotel.process.start.ticks"
+"""When the process was created, in clock ticks since the boot; unlike the time of day it never moves."""
 
 MLOTEL_QUALITY_SCORE_NAME: Final = "mlotel.quality.score.name"
 """Name of a score of a model's quality."""

@@ -108,7 +108,7 @@ class Assembly:
         if state == "open":
             attributes = decode_attributes(start.content.get("attributes") or ()) if start else {}
             state = state_of_open_run(attributes, row.seen or row.start or 0, self._clock())
-        times = (row.start or 0, row.end)
+        times = (row.start or 0, _end_of(end))
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
 
     def _artifact(self, row: IoRow) -> Artifact | None:
@@ -121,6 +121,15 @@ class Assembly:
             return None if item is None else artifact_of(item)
         except BAD_SHAPE:
             return None
+
+
+def _end_of(item: Item | None) -> int | None:
+    if item is None:
+        return None
+    content = item.content
+    if item.is_span:
+        return int(content["endTimeUnixNano"])
+    return int(content.get("timeUnixNano") or content["observedTimeUnixNano"])
 
 
 def _run_id(item: Item) -> object:

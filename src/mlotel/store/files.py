@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,10 +53,14 @@ class FileStore(IndexedStore):
         self._offsets: dict[str, int] = {}
         super().__init__(self._segments.line, clock)
 
-    def refresh(self) -> None:
-        """Take up what has been appended since; every question does so by itself."""
+    def refresh(self, *, max_bytes: int | None = None) -> bool:
+        """Take up what has been appended since, as every question does by itself; return whether that was all.
+
+        Args:
+            max_bytes: stop after about so many bytes, the newest segments being read first.
+        """
         with self._lock:
-            self._refresh()
+            return self._refresh(max_bytes)
 
     def close(self) -> None:
         """Close the index and every file; the next question opens them again."""
@@ -96,16 +101,18 @@ class FileStore(IndexedStore):
                     pass
             return Index(None)
 
-    def _refresh(self) -> None:
+    def _refresh(self, max_bytes: int | None = None) -> bool:
         index = self._index()
         # Another process may have changed the index as well, and the numbers of segments with it.
         try:
             state = self._look(), index.data_version()
             if self._seen is None or state[0] is not self._seen[0] or state != self._seen:
-                self._read_new(index)
-                self._seen = state[0], index.data_version()
+                complete = self._read_new(index, max_bytes)
+                self._seen = (state[0], index.data_version()) if complete else None
+                return complete
         except sqlite3.Error as error:
             self._recover(error)
+        return True
 
     def _look(self) -> State:
         try:
@@ -132,7 +139,8 @@ class FileStore(IndexedStore):
         except sqlite3.Error as again:
             raise unavailable(self.root, again) from again
 
-    def _read_new(self, index: Index) -> None:
+    def _read_new(self, index: Index, max_bytes: int | None = None) -> bool:
+        left = sys.maxsize if max_bytes is None else max_bytes
         with index.transaction():
             # Looked at now that nobody else can write: what the index knows is never newer than this.
             files = self._segments.sizes(self._clock(), self._sizes)
@@ -142,18 +150,20 @@ class FileStore(IndexedStore):
             ingest: Ingest | None = None
             for name in known.keys() - files.keys():
                 index.forget(known[name].id)
-            for name, (inode, size) in files.items():
+            for name in files if max_bytes is None else reversed(files):
+                inode, size = files[name]
                 row = known.get(name)
                 if row is not None and (row.inode != inode or row.offset > size):  # not the file it was
                     index.forget(row.id)
                     row = None
                 offset = 0 if row is None else row.offset
-                if offset < size:
+                if offset < size and left > 0:
                     ingest = ingest or Ingest(index)
                     number = index.save_segment(name, inode, offset)
                     before = ingest.skipped
-                    offset = self._read_file(name, number, offset, ingest)
-                    index.save_segment(name, inode, offset, ingest.skipped - before)
+                    end = self._read_file(name, number, offset, left, ingest)
+                    index.save_segment(name, inode, end, ingest.skipped - before)
+                    left -= end - offset
                 elif row is None:
                     index.save_segment(name, inode, offset)
             if ingest is not None:
@@ -163,9 +173,11 @@ class FileStore(IndexedStore):
         self._offsets = {name: row.offset for name, row in segments.items()}
         self._segments.number({row.id: name for name, row in segments.items()})
         self._assembly.clear()
+        return left > 0
 
-    def _read_file(self, name: str, number: int, offset: int, ingest: Ingest) -> int:
-        """Read the complete lines from `offset` on; return where the first incomplete one begins."""
+    def _read_file(self, name: str, number: int, offset: int, left: int, ingest: Ingest) -> int:
+        """Read the complete lines in about `left` bytes from `offset` on; return where the first unread one begins."""
+        enough = offset + left
         # A file that cannot be read (removed this moment, say) is tried again at the next question.
         with contextlib.suppress(OSError):
             for line, begin, ended in self._segments.lines(name, offset):
@@ -173,6 +185,8 @@ class FileStore(IndexedStore):
                 if ended or (line.endswith(b"}") and ingest.complete(line)):
                     ingest.line(line, (number, begin, len(line)))
                     offset = begin + len(line) + ended
+                if offset >= enough:
+                    break
         return offset
 
     def _torn(self) -> int:

@@ -84,7 +84,7 @@ class IndexedStore(ABC):
         """Close whatever is open; the next question opens it again."""
 
     @abstractmethod
-    def _refresh(self) -> None:
+    def _refresh(self) -> object:
         """Bring the index up to date; called with the lock held."""
 
     @abstractmethod

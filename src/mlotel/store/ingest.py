@@ -44,7 +44,6 @@ class _Run:
     span: int | None
     component: int | None
     start: int | None
-    end: int | None
     state: int
     by_span: int
     seen: int | None
@@ -58,7 +57,7 @@ class _Run:
     def __init__(self, row: tuple[Any, ...], new: bool) -> None:
         (
             self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.end, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
             self.end_segment, self.end_offset, self.end_length,
         ) = row  # fmt: skip
         self.new = self.changed = new
@@ -66,7 +65,7 @@ class _Run:
     def row(self) -> tuple[Any, ...]:
         return (
             self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.end, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
             self.end_segment, self.end_offset, self.end_length,
         )  # fmt: skip
 
@@ -159,7 +158,8 @@ class Ingest:
     def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: _Place) -> None:
         trace_hi, trace_lo = trace_numbers(span["traceId"])
         number = span_number(span["spanId"])
-        start, end = _time(span["startTimeUnixNano"]), _time(span["endTimeUnixNano"])
+        start = _time(span["startTimeUnixNano"])
+        _time(span["endTimeUnixNano"])
         component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
         said = raw.get(A.MLOTEL_RUN_STATE)
         state = span_state(None if said is None else said.get("stringValue"), span.get("status") or {})
@@ -167,7 +167,7 @@ class Ingest:
         if run.by_span:
             return
         run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
-        run.start, run.end, run.component = start, end, component
+        run.start, run.component = start, component
         run.state = _STATE_NUMBERS[state]
         run.by_span = run.changed = True
         run.end_segment, run.end_offset, run.end_length = place
@@ -237,7 +237,7 @@ class Ingest:
             said = raw[A.MLOTEL_RUN_STATE]["stringValue"]
             run = self._run(run_id)
             if not run.by_span:
-                run.end, run.state = time, _STATE_NUMBERS[span_state(said, {})]
+                run.state = _STATE_NUMBERS[span_state(said, {})]
                 run.end_segment, run.end_offset, run.end_length = place
                 run.changed = True
         else:
@@ -276,7 +276,7 @@ class Ingest:
                 sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
                 row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
             if row is None:
-                row = (self._next_run, run_hi, run_lo, *[None] * 6, 0, 0, *[None] * 7)
+                row = (self._next_run, run_hi, run_lo, *[None] * 5, 0, 0, *[None] * 7)
                 self._next_run += 1
                 run = _Run(row, True)
             else:

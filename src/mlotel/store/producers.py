@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -29,13 +30,19 @@ class ProducerLookup:
     Args:
         root: folder of the embedded store; it need not exist. None: only what this process wrote is known.
         limit: how many digests are remembered, the oldest being forgotten first.
-        timeout_s: how long a question may wait for another process that fills the index, in seconds.
+        timeout_s: how long a question may wait for another process that fills the index, in seconds; after a failure
+            the store is left alone for ten times as long.
+        bite: how many bytes that nobody has indexed yet a question reads at most.
     """
 
-    def __init__(self, root: Path | None, *, limit: int = 65_536, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, root: Path | None, *, limit: int = 65_536, timeout_s: float = 2.0, bite: int = 32 * 2**20
+    ) -> None:
         self._root = None if root is None else Path(os.path.abspath(root))
         self._limit = limit
         self._timeout_s = timeout_s
+        self._bite = bite
+        self._retry_at = float("-inf")
         self._written: dict[str, Producer] = {}
         self._lock = threading.RLock()
         self._forgotten: list[FileStore] = []
@@ -69,6 +76,7 @@ class ProducerLookup:
             with self._lock:
                 return self._find(digest)
         except Exception as error:  # a link that is not found must not cost the user a run
+            self._retry_at = time.monotonic() + 10 * self._timeout_s
             logger.debug("mlotel: the producer of %s cannot be looked up: %s", digest, error, exc_info=error)
             return None
 
@@ -80,7 +88,7 @@ class ProducerLookup:
             self._reset()
 
     def _find(self, digest: str) -> Producer | None:
-        if self._root is None:
+        if self._root is None or time.monotonic() < self._retry_at:
             return None
         if self._watch is None:
             folder = self._root / SEGMENTS
@@ -93,9 +101,10 @@ class ProducerLookup:
         if state is not self._seen:
             if self._store is None:
                 self._store = FileStore(self._root, timeout_s=self._timeout_s)
-            self._store.refresh()
+            complete = self._store.refresh(max_bytes=self._bite)
             self._asked.clear()
-            self._seen = state
+            if complete:
+                self._seen = state
         elif digest in self._asked:
             return self._asked[digest]
         link = None if self._store is None else self._store.known_writer_of(digest)

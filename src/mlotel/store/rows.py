@@ -60,7 +60,6 @@ class RunRow(NamedTuple):
     span: int | None
     component: int | None
     start: int | None
-    end: int | None
     state: int
     by_span: int
     seen: int | None
@@ -108,8 +107,8 @@ def digest_range(digest: str) -> tuple[int, int]:
 
 
 def uri_number(uri: str) -> int:
-    """The 32-bit number of a URI, not unique."""
-    return zlib.crc32(uri.encode("utf-8", "replace"))
+    """The 32-bit number of a URI, not unique; signed, as SQLite keeps small numbers in few bytes."""
+    return zlib.crc32(uri.encode("utf-8", "replace")) - (1 << 31)
 
 
 def trace_numbers(trace_id: str) -> tuple[int, int]:
