@@ -165,6 +165,20 @@ class ActiveRun:
             )
             _heartbeat.add(self)
 
+    def __repr__(self) -> str:
+        return f"<mlotel run {self.name!r} {self.run_id[:8]} {'ended' if self.ended else 'running'}>"
+
+    # A run is one of a kind: a copy of what holds it (sklearn.clone, dataclasses.asdict) holds the same run.
+
+    def __copy__(self) -> ActiveRun:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ActiveRun:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a run cannot be pickled: pass run.wrap(function) or run.environment() to another process")
+
     # -- identity
 
     pipeline: str | None = None

@@ -299,6 +299,21 @@ def test_one_store_serves_several_threads(root: Path) -> None:
         assert len(store.runs()) == 40
 
 
+def test_a_forked_child_opens_the_index_for_itself(root: Path) -> None:
+    """A store that is open when the process forks serves parent and child, each by a connection of its own."""
+    write(root, RunLines(1).end())
+    with FileStore(root) as store:
+        assert len(store.runs()) == 1
+        write(root, RunLines(2).end())
+        child = os.fork()
+        if child == 0:
+            os._exit(len(store.runs()))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+
+        write(root, RunLines(3).end())
+        assert len(store.runs()) == 3
+
+
 def test_an_index_that_stays_locked_is_told(root: Path) -> None:
     """A reader that cannot get at the index in time raises a StoreError, chained to SQLite's."""
     write(root, RunLines(1).end())

@@ -37,7 +37,7 @@ _FLOATS: dict[int, tuple[np.dtype[Any], int]] = {
 class BitStream:
     """Bits, eight to a byte, the first in the lowest bit; the last byte is filled with zeros."""
 
-    __slots__ = ("_count", "_hasher", "_tail")
+    __slots__ = ("_hasher", "_tail")
 
     def __init__(self, new: NewHasher) -> None:
         self._hasher: Hasher = new()

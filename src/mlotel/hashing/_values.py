@@ -147,7 +147,7 @@ class ValueHasher:
             return self._registered(function, value, where)
         if columnar.is_table(value):
             return self._table(value, where)
-        if cls.__module__.partition(".")[0] == "sklearn":
+        if cls.__module__.partition(".")[0] in ("sklearn", "scipy"):
             return self._library_object(value, where)
         raise UnstableValueError(f"{where} is a {class_name(cls)}, which has no stable identity")
 
@@ -171,7 +171,7 @@ class ValueHasher:
         return self._combine("attributes", b"", *parts)
 
     def _library_object(self, value: Any, where: str) -> bytes:
-        """Trees, losses, kernels and metrics: scikit-learn's own parts, by their attributes or their reduced form."""
+        """Trees, losses, kernels, splines: the libraries' own parts, by their attributes or their reduced form."""
         cls = type(value)
         name = class_name(cls).encode()
         if hasattr(value, "__dict__"):

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from mlotel import uris
 from mlotel._runtime import guard, logger
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._sinks import Event
@@ -24,6 +25,7 @@ from mlotel.store.encoding import LineEncoder, SpanLines
 from mlotel.store.journal import Journal
 
 __all__ = [
+    "Backend",
     "Gate",
     "LogExporter",
     "MetricsExporter",
@@ -31,7 +33,6 @@ __all__ = [
     "TraceExporter",
     "TraceProcessor",
     "make_exporter",
-    "refusal",
 ]
 
 _PAUSE_S = 5.0
@@ -134,12 +135,12 @@ class Gate(Generic[T]):
         self,
         signal: Signal,
         export: Callable[[T], bool],
-        refused: Callable[[], bool],
+        backend: Backend,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._signal = signal
+        self._backend = backend
         self._export = export
-        self._refused = refused
         self._clock = clock
         self._closed_until = float("-inf")
         self._off = False
@@ -155,9 +156,10 @@ class Gate(Generic[T]):
         if self._export(batch):
             self.failing = False
             return True
-        if self._refused():
+        # traces are the data: who refuses them may be a mistyped path or a proxy, so they are kept in any case
+        if self._signal != "traces" and self._backend.refuses():
             self._off, self.failing = True, False
-            logger.warning("mlotel: the backend takes no %s: they are not sent any more", self._signal)
+            logger.warning("mlotel: %s takes no %s: they are not sent any more", self._backend.endpoint, self._signal)
             return True
         self._closed_until = self._clock() + _PAUSE_S
         self.tell()
@@ -169,7 +171,7 @@ class Gate(Generic[T]):
             return
         self.failing = True
         kept = "" if self._signal == "metrics" else " and are kept for 'mlotel replay' where a store can be written"
-        logger.warning("mlotel: %s could not be sent%s", self._signal, kept)
+        logger.warning("mlotel: %s could not be sent to %s%s", self._signal, self._backend.endpoint, kept)
 
 
 class TraceProcessor(BatchSpanProcessor):
@@ -188,10 +190,10 @@ class TraceProcessor(BatchSpanProcessor):
 class TraceExporter(SpanExporter):
     """Sends spans to the collector, or spools them."""
 
-    def __init__(self, inner: Any, spool: Journal | None, refused: Callable[[], bool]) -> None:
+    def __init__(self, inner: Any, spool: Journal | None, backend: Backend) -> None:
         self._inner = inner
         self.pending: Pending[ReadableSpan] = Pending(SpanLines().span, spool, _queue_size("OTEL_BSP"))
-        self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, refused)
+        self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, backend)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
@@ -220,10 +222,10 @@ class LogExporter(LogRecordExporter):
     on their way.
     """
 
-    def __init__(self, inner: Any, spool: Journal | None, encoder: LineEncoder, refused: Callable[[], bool]) -> None:
+    def __init__(self, inner: Any, spool: Journal | None, encoder: LineEncoder, backend: Backend) -> None:
         self._inner = inner
         self.pending: Pending[Event] = Pending(lambda event: event.encode(encoder), spool, _queue_size("OTEL_BLRP"))
-        self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, refused)
+        self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, backend)
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
         waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
@@ -256,12 +258,12 @@ def _queue_size(prefix: str) -> int:
 class MetricsExporter(MetricExporter):
     """Sends metrics to the collector. They are not spooled: cumulative, the next ones hold what the lost ones said."""
 
-    def __init__(self, inner: Any, refused: Callable[[], bool]) -> None:
+    def __init__(self, inner: Any, backend: Backend) -> None:
         super().__init__(
             preferred_temporality=inner._preferred_temporality, preferred_aggregation=inner._preferred_aggregation
         )
         self._inner = inner
-        self.gate: Gate[MetricsData] = Gate("metrics", self._send, refused)
+        self.gate: Gate[MetricsData] = Gate("metrics", self._send, backend)
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         return MetricExportResult.SUCCESS if self.gate.send(metrics_data) else MetricExportResult.FAILURE
@@ -278,19 +280,23 @@ class MetricsExporter(MetricExporter):
             self._inner.shutdown()
 
 
-def refusal(settings: Settings, signal: Signal) -> Callable[[], bool]:
-    """Return a function that asks the backend, by an empty request, whether it refuses a signal for good."""
+class Backend:
+    """Where a signal goes to: its address, and whether it is taken there at all."""
 
-    def ask() -> bool:
+    def __init__(self, settings: Settings, signal: Signal) -> None:
+        self._settings = settings
+        self._signal = signal
+        self.endpoint = uris.clean(settings.endpoint_of(signal) or settings.found_endpoint(signal))
+
+    def refuses(self) -> bool:
+        """Ask the backend, by an empty request, whether it refuses the signal for good."""
         try:
-            if settings.protocol_of(signal) == "grpc":
-                return _grpc_refuses(settings, signal)
-            return _http_refuses(settings, signal)
+            if self._settings.protocol_of(self._signal) == "grpc":
+                return _grpc_refuses(self._settings, self._signal)
+            return _http_refuses(self._settings, self._signal)
         except Exception as error:  # no answer is no refusal
-            guard(f"asking whether {signal} are taken", error)
+            guard(f"asking whether {self._signal} are taken", error)
             return False
-
-    return ask
 
 
 def _http_refuses(settings: Settings, signal: Signal) -> bool:

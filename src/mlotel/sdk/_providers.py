@@ -16,13 +16,13 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mlotel._runtime import guard
 from mlotel.sdk._exporters import (
+    Backend,
     LogExporter,
     MetricsExporter,
     Pending,
     TraceExporter,
     TraceProcessor,
     make_exporter,
-    refusal,
 )
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import Event
@@ -80,17 +80,17 @@ class Collector:
         self.waiting_events: Pending[Event] | None = None
         self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
         if settings.exports("traces"):
-            traces = TraceExporter(make_exporter(settings, "traces"), spool, refusal(settings, "traces"))
+            traces = TraceExporter(make_exporter(settings, "traces"), spool, Backend(settings, "traces"))
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
             self._add(traces, self.tracer_provider)
         if settings.exports("logs"):
-            logs = LogExporter(make_exporter(settings, "logs"), spool, encoder, refusal(settings, "logs"))
+            logs = LogExporter(make_exporter(settings, "logs"), spool, encoder, Backend(settings, "logs"))
             self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
             self._add(logs, self.logger_provider)
         if settings.exports("metrics"):
-            numbers = MetricsExporter(make_exporter(settings, "metrics"), refusal(settings, "metrics"))
+            numbers = MetricsExporter(make_exporter(settings, "metrics"), Backend(settings, "metrics"))
             self.meter_provider = MeterProvider(
                 [PeriodicExportingMetricReader(numbers)],
                 _metrics_resource(resource, settings.environment),

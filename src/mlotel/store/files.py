@@ -48,6 +48,8 @@ class FileStore(IndexedStore):
         self._segments = Segments(self.root)
         self._watch = Watch(self._segments.folder, self._segments.names, segments=self._segments.embedded)
         self._opened: Index | None = None
+        self._parents: Index | None = None
+        self._pid = os.getpid()
         self._sizes: Sizes = {}
         self._seen: tuple[State, int] | None = None
         self._offsets: dict[str, int] = {}
@@ -80,6 +82,8 @@ class FileStore(IndexedStore):
         self.close()
 
     def _index(self) -> Index:
+        if self._pid != os.getpid():  # forked: SQLite forbids using the parent's connection, or closing it
+            self._parents, self._opened, self._seen, self._pid = self._opened, None, None, os.getpid()
         if self._opened is None:
             self._opened = self._open()
         return self._opened

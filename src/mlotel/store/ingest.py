@@ -12,7 +12,17 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.index import Index
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
-from mlotel.store.rows import EMPTY, OUTPUT, STATES, RunRow, digest_number, span_number, trace_numbers, uri_number
+from mlotel.store.rows import (
+    EMPTY,
+    OUTPUT,
+    STATES,
+    RunDraft,
+    RunRow,
+    digest_number,
+    span_number,
+    trace_numbers,
+    uri_number,
+)
 from mlotel.store.values import entries_of, span_state
 
 __all__ = ["Ingest"]
@@ -31,45 +41,6 @@ _RUN_EVENTS = frozenset(
 _Place = tuple[int, int, int]
 
 
-class _Run:
-    """A run's row while lines are read."""
-
-    __slots__ = ("changed", "new", *RunRow._fields)
-
-    id: int
-    run_hi: int
-    run_lo: int
-    trace_hi: int | None
-    trace_lo: int | None
-    span: int | None
-    component: int | None
-    start: int | None
-    state: int
-    by_span: int
-    seen: int | None
-    start_segment: int | None
-    start_offset: int | None
-    start_length: int | None
-    end_segment: int | None
-    end_offset: int | None
-    end_length: int | None
-
-    def __init__(self, row: tuple[Any, ...], new: bool) -> None:
-        (
-            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
-            self.end_segment, self.end_offset, self.end_length,
-        ) = row  # fmt: skip
-        self.new = self.changed = new
-
-    def row(self) -> tuple[Any, ...]:
-        return (
-            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
-            self.end_segment, self.end_offset, self.end_length,
-        )  # fmt: skip
-
-
 class Ingest:
     """Reads lines into `index`, whose transaction the caller holds from beginning to end, `finish` included.
 
@@ -80,7 +51,7 @@ class Ingest:
         self.skipped = 0
         self._index = index
         self._parser = LineParser()
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, RunDraft] = {}
         self._names: dict[str, int] = {}
         self._io: list[tuple[Any, ...]] = []
         execute = index.connection.execute
@@ -266,7 +237,7 @@ class Ingest:
                 )
             )
 
-    def _run(self, run_id: str) -> _Run:
+    def _run(self, run_id: str) -> RunDraft:
         run = self._runs.get(run_id) or self._runs.get(run_id.lower())
         if run is None:
             run_id = run_id.lower()
@@ -278,9 +249,9 @@ class Ingest:
             if row is None:
                 row = (self._next_run, run_hi, run_lo, *[None] * 5, 0, 0, *[None] * 7)
                 self._next_run += 1
-                run = _Run(row, True)
+                run = RunDraft(row, True)
             else:
-                run = _Run(row, False)
+                run = RunDraft(row, False)
             self._runs[run_id] = run
         return run
 

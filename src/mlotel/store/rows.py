@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "EMPTY",
@@ -13,6 +13,7 @@ __all__ = [
     "STATES",
     "IoRow",
     "Place",
+    "RunDraft",
     "RunRow",
     "SegmentRow",
     "digest_number",
@@ -69,6 +70,45 @@ class RunRow(NamedTuple):
     end_segment: int | None
     end_offset: int | None
     end_length: int | None
+
+
+class RunDraft:
+    """A run's row while lines are read: `new` if it is in no table yet, `changed` since it was last written."""
+
+    __slots__ = ("changed", "new", *RunRow._fields)
+
+    id: int
+    run_hi: int
+    run_lo: int
+    trace_hi: int | None
+    trace_lo: int | None
+    span: int | None
+    component: int | None
+    start: int | None
+    state: int
+    by_span: int
+    seen: int | None
+    start_segment: int | None
+    start_offset: int | None
+    start_length: int | None
+    end_segment: int | None
+    end_offset: int | None
+    end_length: int | None
+
+    def __init__(self, row: tuple[Any, ...], new: bool) -> None:
+        (
+            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
+            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.end_segment, self.end_offset, self.end_length,
+        ) = row  # fmt: skip
+        self.new = self.changed = new
+
+    def row(self) -> tuple[Any, ...]:
+        return (
+            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
+            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.end_segment, self.end_offset, self.end_length,
+        )  # fmt: skip
 
 
 class IoRow(NamedTuple):
