@@ -1,4 +1,4 @@
-"""What a component run costs its caller, beside the raw OpenTelemetry SDK doing the least that could be called the same.
+"""What a component run costs its caller, beside the least that the raw OpenTelemetry SDK can do for the same.
 
 All variants take turns in one process, so that only their ratios are compared.
 """

@@ -1,4 +1,6 @@
-"""Draw what a command prints as an SVG: python tools/picture.py OUT.svg COLUMNS COMMAND…
+"""Draw what a command prints as an SVG.
+
+python tools/picture.py OUT.svg COLUMNS COMMAND…
 
 The pictures in docs/images are made with it after `make demo`.
 """
@@ -16,6 +18,7 @@ from rich.text import Text
 
 
 def main(out: str, columns: str, *command: str) -> None:
+    """Run `command` in a terminal of so many `columns` and write the picture to `out`."""
     environment = {**os.environ, "COLUMNS": columns, "FORCE_COLOR": "1", "TERM": "xterm-256color"}
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     printed = re.sub(r"file:///\S*/site-packages/", "file:///…/site-packages/", printed)

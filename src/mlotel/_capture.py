@@ -20,6 +20,8 @@ LARGEST = 2**30
 """Bytes of a file or folder that are digested without being asked for: 1 GiB."""
 MOST_FILES = 10_000
 """Files of a folder that is digested without being asked for."""
+MOST_ITEMS = 1000
+"""Items of ``*args``, and of a tuple or dict that is returned, that are looked at: what has more is data itself."""
 
 Selection = bool | str | Sequence[str] | Mapping[str, str]
 
@@ -136,7 +138,7 @@ class Capture:
             if name == self._skip:
                 continue
             if kind is inspect.Parameter.VAR_POSITIONAL:
-                found.update((f"{name}.{i}", item) for i, item in enumerate(value))
+                found.update((f"{name}.{i}", item) for i, item in enumerate(value[:MOST_ITEMS]))
             elif kind is inspect.Parameter.VAR_KEYWORD:
                 # a keyword may have the name of a positional-only parameter
                 found.update((f"{name}.{key}" if key in found else key, item) for key, item in value.items())
@@ -157,18 +159,21 @@ class Capture:
         paths: list[Watched] = []
         if not run._recording:
             return paths
+        inputs = self._inputs
         for parameter, value in arguments.items():
             try:
-                if is_scalar(value) or not _is_artifact(value):
+                asked = inputs is not None and parameter in inputs
+                if not _counts(value, asked, run, parameter):
                     continue
+                wanted = asked or inputs == {}
                 if not isinstance(value, os.PathLike):
-                    if self._wants_input(parameter):
-                        run.log_input(value, self._input_name(parameter))
+                    if wanted:
+                        run.log_input(value, (inputs or {}).get(parameter, parameter))
                     continue
                 before = _stat(value)
                 paths.append(Watched(parameter, value, before))
-                if before is not None and parameter not in self._written and self._wants_input(parameter):
-                    run.log_input(value, self._input_name(parameter), scope=_scope(value))
+                if before is not None and wanted and parameter not in self._written:
+                    run.log_input(value, (inputs or {}).get(parameter, parameter), scope=_scope(value))
             except Exception as error:
                 guard(f"argument {parameter!r} of component {run.name!r}", error)
         return paths
@@ -178,8 +183,8 @@ class Capture:
         if self._outputs is None or not run._recording:
             return
         try:
-            returned = [(name, item) for name, item in self._returned(value) if not is_scalar(item)]
-            returned = [(name, item) for name, item in returned if _is_artifact(item)]
+            asked = bool(self._shown)
+            returned = [(name, item) for name, item in self._returned(value) if _counts(item, asked, run, name)]
             told = {os.path.abspath(item) for _, item in returned if isinstance(item, os.PathLike)}
             for entry in paths:
                 after = _stat(entry.path)
@@ -193,28 +198,31 @@ class Capture:
         except Exception as error:
             guard(f"return value of component {run.name!r}", error)
 
-    def _wants_input(self, parameter: str) -> bool:
-        if self._inputs is None:
-            return False
-        return not self._inputs or parameter in self._inputs
-
-    def _input_name(self, parameter: str) -> str:
-        return (self._inputs or {}).get(parameter, parameter)
-
     def _returned(self, value: object) -> Iterator[tuple[str, object]]:
         """Yield the return value with its name, or its items with theirs where it is a tuple or dict."""
         shown = self._shown
         if not shown and self._outputs:  # only parameters were named
             return
-        if isinstance(value, (tuple, Mapping)) and not _is_artifact(value):
-            if isinstance(value, Mapping):
-                named = [(key, item) for key, item in value.items() if isinstance(key, str)]
-                yield from ((shown.get(key, key), item) for key, item in named if not shown or key in shown)
-            else:
-                fields = getattr(type(value), "_fields", None) or [f"output.{i}" for i in range(len(value))]
-                yield from zip(list(shown.values()) or fields, value, strict=False)
-            return
-        yield next(iter(shown.values()), "output"), value
+        # a dict alone: the items of other mappings may be read from a disk or a network when they are looked at
+        several = isinstance(value, (tuple, list, dict) if shown else (tuple, dict))
+        if not several or _is_artifact(value) or len(value) > MOST_ITEMS:  # type: ignore[arg-type] # several
+            yield next(iter(shown.values()), "output"), value
+        elif isinstance(value, dict):
+            named = [(key, item) for key, item in value.items() if isinstance(key, str)]
+            yield from ((shown.get(key, key), item) for key, item in named if not shown or key in shown)
+        elif isinstance(value, (tuple, list)):
+            fields = getattr(type(value), "_fields", None) or [f"output.{i}" for i in range(len(value))]
+            yield from zip(list(shown.values()) or fields, value, strict=False)
+
+
+def _counts(value: object, asked: bool, run: ActiveRun, name: str) -> bool:
+    """Return whether `value` is recorded: artifacts are, and what was `asked` for by name is unless it is a scalar."""
+    if is_scalar(value):
+        if asked and isinstance(value, str):
+            error = TypeError("text is a value, not a file: wrap the path in pathlib.Path")
+            guard(f"{name!r} of component {run.name!r}", error)
+        return False
+    return asked or _is_artifact(value)
 
 
 def _artifact_names(parameters: Mapping[str, inspect.Parameter]) -> set[str]:

@@ -16,9 +16,8 @@ from mlotel.errors import ArtifactError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["METADATA_PREFIX", "TABLE_SUFFIXES", "TableSource", "is_table", "open_path", "open_table", "table_suffix"]
+__all__ = ["TABLE_SUFFIXES", "TableSource", "is_table", "open_path", "open_table", "table_suffix"]
 
-METADATA_PREFIX = b"mlotel."
 TABLE_SUFFIXES = (".parquet", ".feather", ".arrow", ".ipc")
 """Suffixes of the files that `open_path` reads, in lower case; `.pq` and `.arrows` are not claimed."""
 
@@ -94,11 +93,16 @@ def is_table(obj: object) -> bool:
     return isinstance(obj, known)
 
 
-def open_table(obj: object) -> TableSource:
+def open_table(obj: object, *, views: bool = False) -> TableSource:
     """Return `obj` as a TableSource; the object is not read yet, except where its library must convert it whole.
 
     pandas is converted whole by pyarrow, an index that is not a plain range becoming a column. A DuckDB relation is
     run again for every reading: its query is executed, the user's object is left as it was.
+
+    Args:
+        obj: the table.
+        views: take polars' text as the views that it holds, which copies nothing; not every program can read files
+            with views, so what is written should do without.
 
     Raises:
         ArtifactError: if it is not a table or its library cannot give it as Arrow data.
@@ -110,7 +114,7 @@ def open_table(obj: object) -> TableSource:
     if isinstance(obj, pa.Table):
         return _from_table(obj)
     try:
-        return _opened(obj, pa)
+        return _opened(obj, pa, views)
     except ArtifactError:
         raise
     except Exception as error:
@@ -129,7 +133,7 @@ def _first_line(error: Exception) -> str:
     return f"{error}".partition("\n")[0][:200]
 
 
-def _opened(obj: Any, pa: Any) -> TableSource:
+def _opened(obj: Any, pa: Any, views: bool) -> TableSource:
     if isinstance(obj, pa.RecordBatch):
         return _from_table(pa.Table.from_batches([obj]))
     if isinstance(obj, pa.ChunkedArray):
@@ -140,7 +144,7 @@ def _opened(obj: Any, pa: Any) -> TableSource:
         return TableSource(obj.schema, lambda: iter(obj), one_shot=True)
     package = type(obj).__module__.partition(".")[0]
     if package == "polars":
-        return _from_polars(obj, pa)
+        return _from_polars(obj, pa, views)
     if package == "pandas" or not (hasattr(obj, "__arrow_c_stream__") or hasattr(obj, "__arrow_c_array__")):
         return _from_pandas(obj, pa)
     if package in ("duckdb", "_duckdb") and hasattr(obj, "project"):
@@ -165,12 +169,11 @@ def _nbytes(table: pa.Table) -> int | None:
         return None
 
 
-def _from_polars(obj: Any, pa: Any) -> TableSource:
+def _from_polars(obj: Any, pa: Any, views: bool) -> TableSource:
     frame = obj if hasattr(obj, "columns") else obj.to_frame()
     # Not by `__arrow_c_stream__`: pyarrow cannot decode the categoricals that come through it.
-    # The newest layout (views) is what polars holds, so nothing is copied.
     level = getattr(sys.modules.get("polars"), "CompatLevel", None)
-    if level is None or not _casts_views(pa):
+    if not views or level is None or not _casts_views(pa):
         return _from_table(frame.to_arrow())
     return _from_table(frame.to_arrow(compat_level=level.newest()))
 

@@ -113,8 +113,9 @@ class Run:
 class Edge:
     """One step of lineage between two nodes: a run id or an artifact's digest (or span id where it has no digest).
 
-    Data flows from `source` to `target`. `kind` is ``read`` (artifact → run) or ``write`` (run → artifact);
-    `resolved_by` says how the producer of what was read is known: ``embedded``, ``sidecar``, ``header``, ``env``, ``digest``.
+    Data flows from `source` to `target`. `kind` is ``read`` (artifact → run) or ``write`` (run → artifact).
+    `resolved_by` says how the producer of what was read is known: ``embedded``, ``sidecar``, ``header``, ``env``,
+    ``digest``, or ``latest_write`` where several runs wrote that digest.
     """
 
     source: str
@@ -125,7 +126,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A lineage graph around `root`: each run and artifact once, in order of time. `partial` if some could not be read."""
+    """A lineage graph around `root`: each run and artifact once, in order of time.
+
+    It is `partial` if some of it could not be read.
+    """
 
     root: str
     runs: tuple[Run, ...] = ()

@@ -7,7 +7,7 @@ import decimal
 import enum
 import os
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -286,6 +286,12 @@ class Both(NamedTuple):
         ({"train": TABLE, "test": OTHER}, "test", ["test"]),
         ({"train": TABLE, "test": OTHER}, {"test": "held out"}, ["held out"]),
         ([TABLE, OTHER], True, []),
+        ([TABLE, OTHER], ["train", "test"], ["train", "test"]),
+        (object(), True, []),
+        (object(), "model", ["model"]),
+        (b"bytes", "model", ["model"]),
+        (0.9, "accuracy", []),
+        ({"model": object(), "loss": 0.5}, ["model", "loss"], ["model"]),
         (None, "clean", []),
         (Odd(), True, []),
     ],
@@ -294,6 +300,44 @@ class Both(NamedTuple):
 def test_outputs_can_be_chosen_renamed_and_switched_off(value: Any, selection: Any, expected: list[str]) -> None:
     """A tuple's or dict's items stand for themselves, a named tuple's under their fields' names."""
     assert recorded(lambda: value, outputs=selection) == ([], expected)
+
+
+def test_what_is_asked_for_by_name_is_recorded_whatever_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """An object that nobody can digest stands there with a note; text does not, and the fix is told."""
+
+    def function(model: Any, path: str, n: int) -> None: ...
+
+    assert recorded(function, object(), "data.csv", 3, inputs=["model", "path", "n"]) == (["model"], [])
+    (record,) = caplog.records
+    assert "'path' of component 'c': TypeError: text is a value" in record.getMessage()
+    assert "wrap the path in pathlib.Path" in record.getMessage()
+
+
+def test_large_containers_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dict or tuple of a million items is data: looking at each would take longer than the function."""
+    looked = []
+    find = hashing.is_artifact
+    monkeypatch.setattr(hashing, "is_artifact", lambda value: looked.append(value) or find(value))
+    assert recorded(lambda *args: (TABLE,) * 1001, *[object()] * 10_000) == ([], [])
+    assert recorded(lambda: {str(i): TABLE for i in range(1001)}) == ([], [])
+    assert len(looked) < 3000
+
+
+def test_mappings_other_than_dicts_are_not_read() -> None:
+    """Their items may lie on a disk or beyond a network."""
+
+    class Shelf(Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            raise AssertionError("was read")
+
+        def __iter__(self) -> Any:
+            raise AssertionError("was read")
+
+        def __len__(self) -> int:
+            raise AssertionError("was asked")
+
+    shelf = Shelf()
+    assert recorded(lambda x: x, shelf) == ([], [])
 
 
 def test_a_registered_mapping_is_one_artifact(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,14 @@ def test_polars_categoricals_count_as_their_text() -> None:
     assert digests == {fingerprint(pa.table({"c": values})).digest}
 
 
+def test_polars_text_comes_as_views_only_on_demand() -> None:
+    """What is to be written must be readable by all: views are given only where they are asked for."""
+    frame = pl.DataFrame({"a": ["x"]})
+    assert open_table(frame).schema.types == [pa.large_string()]
+    rows = [batch.to_pylist() for batch in open_table(frame, views=True).batches()]
+    assert rows == [[{"a": "x"}]]
+
+
 def test_pandas_without_the_protocol_is_known_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
     """Older pandas, whose frames do not speak Arrow's protocol, are converted by pyarrow."""
     frame = pd.DataFrame({"a": [1, 2, 3]})
@@ -228,7 +236,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_the_public_names() -> None:
     """The module offers exactly these names."""
     assert columnar.__all__ == [
-        "METADATA_PREFIX",
         "TABLE_SUFFIXES",
         "TableSource",
         "is_table",

@@ -1,4 +1,4 @@
-"""mlotel itself on the real stack: a user's program, and what Jaeger, Prometheus and the collector's files then hold."""
+"""mlotel on the real stack: a user's program, and what Jaeger, Prometheus and the collector's files then hold."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_metrics_of_runs_reach_prometheus(pipelines: dict[str, Ran], prometheus:
     """What the runs logged, and how they ended, stands in Prometheus with labels of low cardinality."""
     job = pipelines[protocol].service
     expected = {
-        f'mlotel_run_metric_ratio{{job="{job}",mlotel_metric_name="auc"}}': 0.75,
+        f'mlotel_run_metric{{job="{job}",mlotel_metric_name="auc"}}': 0.75,
         f'mlotel_data_rows{{job="{job}",mlotel_component_name="featurize",mlotel_io_direction="input"}}': 4,
         f'mlotel_data_missing_ratio{{job="{job}",mlotel_component_name="featurize",mlotel_io_direction="input"}}': 0.25,
         f'mlotel_prediction_count_total{{job="{job}",mlotel_model_name="delay",mlotel_model_version="7"}}': 3,

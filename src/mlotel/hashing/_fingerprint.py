@@ -200,7 +200,7 @@ def _of_table(obj: object, algorithm: str, threads: int) -> Fingerprint:
     from mlotel.hashing._tables import fingerprint_table
 
     try:
-        return fingerprint_table(columnar.open_table(obj), algorithm=algorithm, threads=threads)
+        return fingerprint_table(columnar.open_table(obj, views=True), algorithm=algorithm, threads=threads)
     except ArtifactError as error:
         return Fingerprint(type="dataset", note=f"no digest: {error}")
 

@@ -218,7 +218,7 @@ class ValueHasher:
         from mlotel.hashing._tables import fingerprint_table
 
         try:
-            found = fingerprint_table(columnar.open_table(value), algorithm=self._algorithm)
+            found = fingerprint_table(columnar.open_table(value, views=True), algorithm=self._algorithm)
         except ValueError as error:
             raise UnstableValueError(f"{where}: {error}") from error
         if found.digest is None:

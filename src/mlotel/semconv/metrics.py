@@ -81,7 +81,7 @@ MLOTEL_RUN_MEMORY_PEAK: Final = Metric(
 )
 MLOTEL_RUN_METRIC: Final = Metric(
     "mlotel.run.metric",
-    "1",
+    "{value}",
     "Latest value of a metric that the component's runs logged.",
     "gauge",
 )
@@ -130,13 +130,13 @@ MLOTEL_PREDICTION_MAX: Final = Metric(
 )
 MLOTEL_PREDICTION_SKEW: Final = Metric(
     "mlotel.prediction.skew",
-    "1",
+    "{value}",
     "Skewness of the latest batch of predictions.",
     "gauge",
 )
 MLOTEL_PREDICTION_KURTOSIS: Final = Metric(
     "mlotel.prediction.kurtosis",
-    "1",
+    "{value}",
     "Excess kurtosis of the latest batch of predictions.",
     "gauge",
 )

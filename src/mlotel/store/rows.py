@@ -104,6 +104,7 @@ class RunDraft:
         self.new = self.changed = new
 
     def row(self) -> tuple[Any, ...]:
+        """The values of the columns, in order."""
         return (
             self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
             self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
