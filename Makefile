@@ -18,8 +18,7 @@ demo: $(DEMO)/.ready ## run the flights pipeline on the embedded store: runs, li
 	@$(DEMO)/bin/python examples/flights/run.py
 
 demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeger and Prometheus
-	@$(DEMO)/bin/python examples/flights/run.py \
-		--stack "$$($(PYTHON) tools/stack.py status | awk '$$1 == "folder" { print $$2 }')/stack.json"
+	@$(DEMO)/bin/python examples/flights/run.py --stack
 
 .PHONY: test test-fast test-lowest stack-check python-check
 test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus on PATH)

@@ -21,7 +21,7 @@ from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError
 from mlotel.model import ArtifactContext
-from mlotel.parameters import attribute_value
+from mlotel.parameters import attribute_value, parameter_value
 from mlotel.semconv import attributes as A
 
 __all__ = ["component", "extract", "inject", "start_component"]
@@ -40,10 +40,11 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         name: What the component is called: 1 to 255 characters of text, no control characters.
         version: The component's version, as its users count it.
         pipeline: The pipeline it belongs to; a nested run inherits its parent's.
-        params: On a decorated function, True records the arguments that are no artifacts: scalars by value, other
-            objects by their type's name. A mapping is recorded as it is.
+        params: On a decorated function, True records the arguments that are no artifacts: numbers, text, dates and
+            enum members by value, other objects by their type's name. A mapping is recorded as it is.
         inputs: On a decorated function, which arguments are recorded when they are artifacts (tables, arrays, paths
             that exist, models): True for all, False for none, names, or a mapping of parameters to artifacts' names.
+            An object that is asked for by name is recorded also where it has no digest; text and numbers never are.
         outputs: The same for what it returns, and for paths among the arguments that it made or rewrote. A name
             stands for the return value (several, for a tuple's items; keys, for a dict's), or for a parameter that
             holds a path to write.
@@ -86,7 +87,7 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
             A.MLOTEL_COMPONENT_OWNER: owner,
             A.MLOTEL_EXPERIMENT_NAME: experiment,
         }
-        attributes: dict[str, Any] = {key: str(attribute_value(v)) for key, v in known.items() if v is not None}
+        attributes: dict[str, Any] = {key: str(parameter_value(key, v)) for key, v in known.items() if v is not None}
         words = [str(attribute_value(tag)) for tag in tags]
         if words:
             attributes[A.MLOTEL_COMPONENT_TAGS] = words
@@ -199,7 +200,11 @@ class _Call:
         except Exception as error:
             guard(f"arguments of component {owner.name!r}", error)
         run = ActiveRun(runtime, owner._settings, parent=owner._parent, params=params, code=self._code)
-        return run, capture.enter(run, arguments)
+        try:
+            return run, capture.enter(run, arguments)
+        except BaseException as error:  # Ctrl-C while a large input is digested
+            run.end(error)
+            raise
 
     def plain(self, function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
@@ -252,6 +257,9 @@ class _Call:
                     try:
                         item = step(sent)
                         context = context_api.get_current()
+                    except StopIteration as stop:
+                        value = stop.value
+                        break
                     finally:
                         _detach(run, token)
                     try:
@@ -259,14 +267,12 @@ class _Call:
                         step = inner.send
                     except BaseException as error:  # GeneratorExit too: the body decides what comes of it
                         step, sent = inner.throw, error
-            except StopIteration as stop:
-                value = stop.value
+                self._capture.leave(run, paths, value)
             except BaseException as error:
                 run.end(error)
                 raise
             finally:
                 sent = None  # an exception that was thrown in holds this frame
-            self._capture.leave(run, paths, value)
             run.end()
             return value
 
@@ -285,6 +291,8 @@ class _Call:
                     try:
                         item = await step(sent)
                         context = context_api.get_current()
+                    except StopAsyncIteration:
+                        break
                     finally:
                         _detach(run, token)
                     try:
@@ -292,14 +300,12 @@ class _Call:
                         step = inner.asend
                     except BaseException as error:
                         step, sent = inner.athrow, error
-            except StopAsyncIteration:
-                pass
+                self._capture.leave(run, paths, None)
             except BaseException as error:
                 run.end(error)
                 raise
             finally:
                 sent = None
-            self._capture.leave(run, paths, None)
             run.end()
 
         return call

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
-from mlotel import columnar
+from mlotel import columnar, uris
 from mlotel._run import current_run
 from mlotel.carriers import arrow
 from mlotel.errors import ArtifactError
@@ -39,10 +39,10 @@ def read_table(
         type: dataset, features, predictions, …; dataset by default.
 
     Raises:
-        ArtifactError: the ending is not known, or the file is not what its ending says.
+        ArtifactError: the ending is not known, the file is not what its ending says, or `path` is a URI.
         OSError: the file cannot be read.
     """
-    path = Path(path)
+    path = _local(path)
     kind = _format(path)
     run = current_run()
     if run is not None and columns is not None:
@@ -82,10 +82,10 @@ def write_table(
         options: Passed on to `pyarrow.parquet.write_table` or `pyarrow.feather.write_feather`.
 
     Raises:
-        ArtifactError: the ending is not known, or `table` is no table.
+        ArtifactError: the ending is not known, `table` is no table, or `path` is a URI.
         OSError: the file cannot be written.
     """
-    path = Path(path)
+    path = _local(path)
     kind = _format(path)
     source = columnar.open_table(table)
     data = arrow.strip(pa.Table.from_batches(source.batches(), schema=source.schema))
@@ -96,6 +96,15 @@ def write_table(
         return
     with run._writing(data, path, name, type, derived_from) as context:
         write(data if context is None else arrow.embed(data, context), path, **options)
+
+
+def _local(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    if "://" in text:
+        raise ArtifactError(
+            f"{uris.clean(text)} is no local file: read or write it with pyarrow, and log the table with uri=…"
+        )
+    return Path(text)
 
 
 def _format(path: Path) -> str:

@@ -22,8 +22,9 @@ REDACTED = "[redacted]"
 
 # "tokens", "tokenizer" and "max_token_count" are what language models are configured by, "author" writes them
 _SECRET = re.compile(
-    r"passw|passphrase|pwd|secret|token(?!s|i[sz])(?![_ .-]?(?:count|limit|len|size|type))|credential|bearer|cookie"
-    r"|(?:api|private|access|account|signing|encryption|ssh)[_ .-]?key|auth(?!ors?(?:[^a-z]|$))|connection[_ .-]?str|\bdsn\b",
+    r"passw|passphrase|pwd|secret|credential|bearer|cookie|connection[_ .-]?str|auth(?!ors?(?:[^a-z]|$))"
+    r"|token(?!s|i[sz])(?![_ .-]?(?:count|limit|len|size|type))|(?:api|access|refresh|session)[_ .-]?tokens"
+    r"|(?:api|private|access|account|signing|encryption|ssh)[_ .-]?key|(?:^|[^a-z])dsn(?:[^a-z]|$)",
     re.IGNORECASE,
 )
 _NUMBERS = (bool, int, float)

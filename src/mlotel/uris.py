@@ -27,9 +27,9 @@ _PAIR = re.compile(
 _KEPT = frozenset({"generation", "snapshot", "snapshotid", "version", "versionid", "table"})
 
 
-def of_path(path: os.PathLike[str] | str) -> str:
+def of_path(path: os.PathLike[str] | os.PathLike[bytes] | str) -> str:
     """Return the absolute ``file:`` URI of a local path, which need not exist."""
-    return of_absolute(os.path.abspath(path))
+    return of_absolute(os.path.abspath(os.fsdecode(path)))
 
 
 @lru_cache(maxsize=1024)  # a component's runs name the same few files again and again

@@ -162,10 +162,11 @@ def test_parameters_as_they_are_shown(value: Any, shown: Any) -> None:
     assert params_of(lambda x: None, value) == {"x": shown}
 
 
-@pytest.mark.parametrize(
-    "name", ["password", "db_passwd", "pwd", "API_KEY", "api-key", "token", "hf_token", "secret", "authorization",
-             "aws_secret_access_key", "private_key", "connection_string", "dsn"]
-)  # fmt: skip
+SECRET_NAMES = ["password", "db_passwd", "pwd", "API_KEY", "api-key", "token", "hf_token", "secret", "authorization"]
+SECRET_NAMES += ["aws_secret_access_key", "private_key", "connection_string", "dsn", "db_dsn", "access_tokens"]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
 def test_parameters_named_like_secrets_are_redacted(name: str) -> None:
     """By name, whatever the value is."""
     assert params_of(lambda **values: None, **{name: "hunter2"}) == {name: "[redacted]"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import functools
 import gc
@@ -10,6 +11,7 @@ import inspect
 import pickle
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from decorated_functions import Model, double
 from opentelemetry import context as context_api
 
 import mlotel
+from mlotel import hashing
 from mlotel.errors import ConfigurationError
 from mlotel.testing import CapturedRuns
 
@@ -532,3 +535,80 @@ def test_decorating_warns_of_nothing() -> None:
         warnings.simplefilter("error")
         decorated: Callable[[], Awaitable[None]] = step(work)
         asyncio.run(decorated())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("when", ["entering", "leaving"])
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "generator", "async generator"])
+def test_an_interruption_of_mlotels_own_work_ends_the_run(
+    mlotel_runs: CapturedRuns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, when: str, kind: str
+) -> None:
+    """Ctrl-C while a large artifact is digested reaches the user, and the run reads as cancelled."""
+    path = tmp_path / "large"
+    if when == "entering":
+        path.write_text("x")
+
+    def plain(path: Path) -> None:
+        path.write_text("y")
+
+    async def coroutine(path: Path) -> None:
+        path.write_text("y")
+
+    def generator(path: Path) -> Generator[int, None, None]:
+        yield 1
+        path.write_text("y")
+
+    async def async_generator(path: Path) -> AsyncGenerator[int, None]:
+        yield 1
+        path.write_text("y")
+
+    async def consume() -> None:
+        async for _ in step(async_generator)(path):
+            pass
+
+    calls = {
+        "plain": lambda: step(plain)(path),
+        "coroutine": lambda: asyncio.run(step(coroutine)(path)),
+        "generator": lambda: list(step(generator)(path)),
+        "async generator": lambda: asyncio.run(consume()),
+    }
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hashing, "fingerprint", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        calls[kind]()
+    assert states(mlotel_runs) == [("step", "cancelled")]
+    assert mlotel.current_run() is None
+
+
+def test_a_decorated_generator_makes_a_context_manager(mlotel_runs: CapturedRuns) -> None:
+    """`contextlib.contextmanager` over a decorated generator: the run lasts as long as the block."""
+
+    @contextlib.contextmanager
+    @step
+    def resource() -> Generator[str, None, None]:
+        try:
+            yield "value"
+        finally:
+            run = mlotel.current_run()
+            assert run is not None
+            run.set_tag("closed", "yes")
+
+    with resource() as value:
+        assert value == "value"
+        assert states(mlotel_runs) == [("step", "running")]
+    with pytest.raises(KeyError), resource():
+        raise KeyError("x")
+    assert states(mlotel_runs) == [("step", "ok"), ("step", "failed")]
+    assert [run.tags for run in mlotel_runs.runs] == [{"closed": "yes"}] * 2
+
+
+def test_a_thread_that_asyncio_starts_knows_the_run(mlotel_runs: CapturedRuns) -> None:
+    """`asyncio.to_thread` takes the context along by itself."""
+
+    async def main() -> bool:
+        with step as run:
+            return await asyncio.to_thread(lambda: mlotel.current_run() is run)
+
+    assert asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -83,6 +84,12 @@ def test_paths_become_file_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert clean("../x") == (tmp_path.parent / "x").as_uri()
     assert clean("/ä/%20?#") == Path("/ä/%20?#").as_uri()
     assert of_path(Path("s3:x")) == (tmp_path / "s3:x").as_uri()
+
+    class Bytes(os.PathLike[bytes]):
+        def __fspath__(self) -> bytes:
+            return b"\xff.csv"
+
+    assert of_path(Bytes()) == (tmp_path / os.fsdecode(b"\xff.csv")).as_uri() == tmp_path.as_uri() + "/%FF.csv"
 
 
 @settings(deadline=2000)  # milliseconds: a pattern that goes wild takes minutes

@@ -206,6 +206,16 @@ def test_unknown_endings_are_refused_with_the_fix(tmp_path: Path, name: str) -> 
             act()
 
 
+def test_uris_are_refused_with_the_fix() -> None:
+    """pathlib would make a local path of them; what they hold that is secret is not repeated."""
+    uri = "s3://key:secret@bucket/t.parquet"
+    for act in (lambda: mlotel.io.read_table(uri), lambda: mlotel.io.write_table(TABLE, uri)):
+        with pytest.raises(
+            ArtifactError, match=r"^s3://bucket/t\.parquet is no local file: .* log the table with uri="
+        ):
+            act()
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(ArtifactError, match=r"builtins\.dict is not a table"):

@@ -83,6 +83,16 @@ def test_a_folder_of_rotated_files(tmp_path: Path) -> None:
         assert {run.run_id for run in store.runs()} == {RunLines(number).run_id for number in range(3)}
 
 
+def test_a_folder_that_the_collector_has_only_made(tmp_path: Path) -> None:
+    """A reader that was there before the collector's first file sees what it writes."""
+    with FileStore(tmp_path) as store:
+        assert store.runs() == ()
+        (tmp_path / "traces.jsonl").write_bytes(exported(RunLines(1)))
+
+        assert len(store.runs()) == 1
+    assert os.listdir(tmp_path) == ["traces.jsonl"]
+
+
 def test_nothing_is_written_beside_the_files(tmp_path: Path) -> None:
     """Reading a collector's files leaves their folder as it was."""
     (tmp_path / "traces.json").write_bytes(exported(RunLines(1)))

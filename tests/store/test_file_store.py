@@ -166,6 +166,17 @@ def test_a_store_without_segments_is_left_as_it_is(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_an_empty_folder_may_become_a_store(root: Path) -> None:
+    """A reader that was there before the first line sees it, and keeps its index beside the segments from then on."""
+    root.mkdir()
+    with FileStore(root) as store:
+        assert store.runs() == ()
+        write(root, RunLines(1).end())
+
+        assert len(store.runs()) == 1
+    assert (root / "index.sqlite").is_file()
+
+
 def test_a_removed_segment_takes_its_runs_with_it(root: Path) -> None:
     """Segments may be deleted by age: their runs and artifacts are forgotten, the others stay."""
     old, new = RunLines(1), RunLines(2)

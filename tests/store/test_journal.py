@@ -214,6 +214,38 @@ def test_a_full_disk_never_reaches_the_caller(root: Path, caplog: pytest.LogCapt
     assert segments(root)[0].read_bytes() == b"\n" + LINE
 
 
+def test_files_closed_by_somebody_else(root: Path) -> None:
+    """Daemons close every file they find open: the line goes to a new segment, and no other file is closed for it."""
+    journal = Journal(root)
+    journal.append(LINE)
+    assert journal._segment is not None
+    os.close(journal._segment.fd)
+
+    assert journal.append(b'{"after":1}\n')
+    assert sorted(segment.read_bytes() for segment in segments(root)) == sorted([LINE, b'{"after":1}\n'])
+    assert journal.dropped == 0
+
+
+def test_a_number_that_is_another_files_now(root: Path, tmp_path: Path) -> None:
+    """When the segment's number has become another file's, that is noticed, and that file is left open."""
+    clock = Clock()
+    journal = Journal(root, clock=clock)
+    journal.append(LINE)
+    clock.now += 1
+    assert journal._segment is not None
+    number = journal._segment.fd
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    os.dup2(other, number)
+
+    assert journal.append(b'{"after":1}\n')
+    assert journal.append(b'{"after":2}\n')
+    assert b'{"after":1}\n{"after":2}\n' in [segment.read_bytes() for segment in segments(root)]
+    os.write(number, b"still open")
+    os.close(number)
+    os.close(other)
+    assert (tmp_path / "other").read_bytes() == b"still open"
+
+
 def test_a_closed_journal_takes_nothing(root: Path) -> None:
     """After close, lines are dropped and counted."""
     journal = Journal(root)

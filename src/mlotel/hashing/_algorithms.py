@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from blake3 import blake3
 
@@ -28,6 +28,10 @@ class Hasher(Protocol):
 
     def digest(self) -> bytes:
         """The 32 bytes of the digest so far."""
+        ...
+
+    def copy(self) -> Self:
+        """A second hash object in the same state."""
         ...
 
 

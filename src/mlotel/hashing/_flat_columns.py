@@ -15,7 +15,7 @@ from mlotel.hashing._streams import ABSENT, BitStream, SparseStream, bounded, oc
 
 __all__ = ["BoolNode", "BytesNode", "DecimalNode", "FixedNode", "FloatNode", "NullNode", "TemporalNode"]
 
-_CACHED_BYTES = 256 << 10
+_CACHED_BYTES = 512 << 10
 _SCANNED_BYTES = 512 << 10
 _UNSIGNED: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
@@ -62,7 +62,12 @@ def _zeroed(array: Any, count: int, width: int) -> NDArray[Any]:
     values = _values(array, count, width)
     # Multiplying by 0 or 1 is the fastest way found: 0.6 of the hashing's time, against 1.3 for Arrow's fill_null.
     valid = valid_bits(array, count)
-    product: NDArray[Any] = values * (valid.astype(values.dtype) if values.ndim == 1 else valid[:, None])
+    product: NDArray[Any]
+    if values.ndim > 1:
+        product = values * valid[:, None]
+    else:
+        product = valid.astype(values.dtype)
+        product *= values
     return product
 
 
@@ -78,16 +83,22 @@ class FloatNode(FixedNode):
         if count <= step:
             self._feed(octets(one_nan(bits)))
             return
-        content = octets(bits)
         values = bits.view(f"<f{width}")
         largest = np.maximum.reduce
-        # In pieces, so that looking for NaN brings into the processor's cache what is then hashed.
+        data = self._new() if self._data is None else self._data
         for start in range(0, count, step):
+            piece = bits[start : start + step]
+            # Hashed before it is looked through for NaN, because it then lies in the processor's cache: reading it
+            # twice from memory costs a sixth more. Only NaN that must be rewritten lead back.
+            before = data.copy()
+            data.update(octets(piece))
             found = largest(values[start : start + step])
-            if found == found:
-                self._feed(content[start * width : (start + step) * width])
-            else:
-                self._feed(octets(one_nan(bits[start : start + step])))
+            if found != found:
+                rewritten = one_nan(piece)
+                if rewritten is not piece:
+                    data = before
+                    data.update(octets(rewritten))
+        self._data = data
 
 
 class BoolNode(Node):

@@ -46,7 +46,7 @@ class FileStore(IndexedStore):
             raise StoreNotFoundError(f"there is no store at {self.root}: run a component first, or set MLOTEL_STORE")
         self._timeout_s = timeout_s
         self._segments = Segments(self.root)
-        self._watch = Watch(self._segments.folder, self._segments.names, segments=self._segments.embedded)
+        self._watch: Watch | None = None
         self._opened: Index | None = None
         self._parents: Index | None = None
         self._pid = os.getpid()
@@ -89,7 +89,7 @@ class FileStore(IndexedStore):
         return self._opened
 
     def _open(self) -> Index:
-        if not self._segments.embedded or not self._segments.folder.is_dir():
+        if not self._segments.embedded:
             return Index(None)
         path = self.root / _INDEX
         try:
@@ -106,6 +106,10 @@ class FileStore(IndexedStore):
             return Index(None)
 
     def _refresh(self, max_bytes: int | None = None) -> bool:
+        if not self._segments.settled:
+            if not self._segments.settle():
+                return True  # an empty folder
+            self.close()
         index = self._index()
         # Another process may have changed the index as well, and the numbers of segments with it.
         try:
@@ -119,6 +123,8 @@ class FileStore(IndexedStore):
         return True
 
     def _look(self) -> State:
+        if self._watch is None:
+            self._watch = Watch(self._segments.folder, self._segments.names, segments=self._segments.embedded)
         try:
             return self._watch.look()
         except OSError:  # no folder

@@ -7,6 +7,7 @@ held, and a signal handler that ends a run would wait for its own thread.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -59,12 +60,14 @@ class _Segment:
     A number that is closed under a writer may already be another file's.
     """
 
-    __slots__ = ("_close", "checked", "day", "fd", "torn")
+    __slots__ = ("_close", "checked", "day", "fd", "identity", "torn")
 
     def __init__(self, path: Path, day: int) -> None:
         self._close = os.close
         self.fd = -1
         self.fd = os.open(path, _FLAGS, 0o600)
+        status = os.fstat(self.fd)
+        self.identity = status.st_dev, status.st_ino
         self.day = day
         self.checked = 0.0
         self.torn = False
@@ -134,6 +137,10 @@ class Journal:
         for _ in range(2):
             now = self._clock()
             segment = self._segment
+            if segment is not None and not 0 <= now - segment.checked < _CHECK_S:
+                segment.checked = now
+                if not self._is_usable(segment):
+                    segment = None
             if segment is None or now // _DAY_S != segment.day:
                 segment = self._open(segment)
                 if segment is None:
@@ -145,25 +152,33 @@ class Journal:
                 record = line
             try:
                 written = self._write(segment.fd, record)
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EBADF:
+                    self._lose(segment)
+                    continue
                 # Whether a part of it was taken is not known: a blank line does no harm.
                 segment.torn = True
                 raise
-            if written != len(record):
-                segment.torn = True
-                continue
-            if 0 <= now - segment.checked < _CHECK_S:
+            if written == len(record):
                 return True
-            segment.checked = now
-            status = os.fstat(segment.fd)
-            if status.st_nlink == 0:  # the store was removed under us: the line went nowhere
-                self._drop(segment)
-                continue
-            if status.st_size >= self._segment_bytes:
-                self._drop(segment)
-            return True
+            segment.torn = True
         self._fail(OSError("short write"))
         return False
+
+    def _is_usable(self, segment: _Segment) -> bool:
+        """Whether lines may still go to the segment; if not, it is dropped."""
+        try:
+            status = os.fstat(segment.fd)
+        except OSError:
+            self._lose(segment)
+            return False
+        if (status.st_dev, status.st_ino) != segment.identity:
+            self._lose(segment)
+            return False
+        if status.st_nlink == 0 or status.st_size >= self._segment_bytes:  # 0: the store was removed under us
+            self._drop(segment)
+            return False
+        return True
 
     def _open(self, old: _Segment | None) -> _Segment | None:
         with self._opening:
@@ -191,6 +206,11 @@ class Journal:
         with self._opening:
             if self._segment is segment:
                 self._segment = None
+
+    def _lose(self, segment: _Segment) -> None:
+        """Drop a segment whose descriptor somebody closed, as daemons do; it may be another file's and stays open."""
+        segment.fd = -1
+        self._drop(segment)
 
     def _fail(self, error: Exception) -> None:
         self.dropped += 1

@@ -42,16 +42,17 @@ def first_open_day(now_ns: int) -> str:
 class Segments:
     """The segments of the embedded store at `root`, or the file or folder of OTLP/JSON lines that it is.
 
-    `embedded` tells which; a folder that holds nothing yet counts as an embedded store.
+    `settled` tells whether it is known which: an empty folder may become either. `embedded` tells which it is.
     """
 
     def __init__(self, root: Path) -> None:
+        self.settled = self.embedded = False
+        self.folder = root
+        self._root = root
+        self._only: str | None = None
         self._files: dict[str, IO[bytes]] = {}
-        is_file = root.is_file()
-        self.embedded = not is_file and ((root / SEGMENTS).is_dir() or not any(_names(root)))
-        self.folder = root / SEGMENTS if self.embedded else root.parent if is_file else root
-        self._only = root.name if is_file else None
         self._by_number: dict[int, str] = {}
+        self.settle()
 
     def __del__(self) -> None:
         self.close()
@@ -65,6 +66,18 @@ class Segments:
     def names(self) -> Iterable[str]:
         """The names of the files."""
         return _names(self.folder) if self._only is None else (self._only,)
+
+    def settle(self) -> bool:
+        """Find out what there is at the root, if it is not known yet; return whether it is known now."""
+        if not self.settled:
+            if self._root.is_file():
+                self.folder, self._only = self._root.parent, self._root.name
+            elif (self._root / SEGMENTS).is_dir():
+                self.folder, self.embedded = self._root / SEGMENTS, True
+            elif not any(_names(self._root)):
+                return False
+            self.settled = True
+        return True
 
     def sizes(self, now_ns: int, seen: Sizes) -> Sizes:
         """Inode and size of each file by name, in the order of names, which for segments is the order of days.
