@@ -138,8 +138,9 @@ class Artifacts:
         What stands against it is a note, not an exception.
         """
         if item.scope == "none":
-            note = "larger than 1 GiB: digested only when asked for"
-            return Fingerprint(size=os.path.getsize(item.path or ""), note=note)
+            note = "too large to digest unasked (1 GiB, 10,000 files): log it by hand"
+            size = os.path.getsize(item.path or "")
+            return Fingerprint(size=None if os.path.isdir(item.path or "") else size, note=note)
         if isinstance(item.obj, str) and content is None:
             mistake = TypeError("text is a value, not a file: wrap the path in pathlib.Path")
             guard(f"artifact {item.name!r} of component {self._run.name!r}", mistake)
@@ -277,7 +278,7 @@ class Artifacts:
         """Emit a span with the digest of the list, and the list itself as events."""
         from mlotel.hashing import digest_manifest
 
-        digest = digest_manifest((name, entry or "") for name, entry in entries)
+        digest = digest_manifest(entries, algorithm=self._runtime.digest_algorithm)
         now = self._run._now()
         about = {
             A.MLOTEL_IO_DIRECTION: direction,

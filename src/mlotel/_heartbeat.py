@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -20,20 +21,14 @@ SECONDS = 30.0
 # Open runs by their object's id: single dict operations need no lock, which a fork might find held
 _open: dict[int, ActiveRun] = {}
 _thread: threading.Thread | None = None
-_pid = 0
+_stop = threading.Event()
 
 
 def add(run: ActiveRun) -> None:
     """Let `run` be told alive until it is removed."""
-    global _open, _thread, _pid
-    if _pid != os.getpid():
-        # a forked child has neither the thread nor the runs of its parent
-        _pid, _open = os.getpid(), {}
-        _thread = threading.Thread(target=_loop, args=(_open,), name="mlotel-heartbeat", daemon=True)
-        _open[id(run)] = run
-        _thread.start()
-    else:
-        _open[id(run)] = run
+    _open[id(run)] = run
+    if _thread is None:
+        _start()
 
 
 def remove(run: ActiveRun) -> None:
@@ -55,8 +50,35 @@ def beat() -> None:
             guard("heartbeat", error)
 
 
-def _loop(mine: dict[int, ActiveRun]) -> None:
-    stop = threading.Event()
-    while mine is _open:
-        stop.wait(SECONDS)
+def _start() -> None:
+    global _thread, _stop
+    _register()
+    _stop = threading.Event()
+    _thread = threading.Thread(target=_loop, args=(_stop,), name="mlotel-heartbeat", daemon=True)
+    _thread.start()
+
+
+def _loop(stop: threading.Event) -> None:
+    while not stop.wait(SECONDS):
         beat()
+
+
+@functools.cache
+def _register() -> None:
+    # A fork copies the forking thread alone. This one stands aside meanwhile: it then holds no lock that the child
+    # would wait for, and Python (3.12) does not warn of a thread that its user never started.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_open.clear)
+
+
+def _pause() -> None:
+    global _thread
+    if _thread is not None:
+        _stop.set()
+        _thread.join()
+        _thread = None
+
+
+def _resume() -> None:
+    if _open and _thread is None:
+        _start()

@@ -342,12 +342,12 @@ class ActiveRun:
             self._dropped += 1
             raise ValueError(f"more than {MAX_TAGS} tags")
         self._tags.add(key)
-        self._span.set_attribute(f"{A.MLOTEL_TAG}.{str(key)[:255]}", str(attribute_value(value)))
+        self._span.set_attribute(f"{A.MLOTEL_TAG}.{str(key)[:255]}", str(parameter_value(str(key), value)))
 
     @_guarded
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes of the run's span by their full names, for what the conventions of others define."""
-        self._span.set_attributes({key: attribute_value(value) for key, value in attributes.items()})
+        self._span.set_attributes({key: parameter_value(key, value) for key, value in attributes.items()})
 
     @_guarded
     def log_predictions(

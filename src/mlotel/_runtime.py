@@ -98,6 +98,7 @@ class Runtime:
     attributes: Mapping[str, Any]
     start_attributes: Mapping[str, Any]
     span_ends_run: bool = True
+    digest_algorithm: str = "blake3"
     inherited: Mapping[str, ArtifactContext] = field(default_factory=dict)
     parent: SpanContext | None = None
 

@@ -82,7 +82,8 @@ def write_table(
         options: Passed on to `pyarrow.parquet.write_table` or `pyarrow.feather.write_feather`.
 
     Raises:
-        ArtifactError: the ending is not known, `table` is no table, or `path` is a URI.
+        ArtifactError: the ending is not known, `table` is no table or of types that the format lacks, or `path` is
+            a URI.
         OSError: the file cannot be written.
     """
     path = _local(path)
@@ -91,15 +92,18 @@ def write_table(
     data = arrow.strip(pa.Table.from_batches(source.batches(), schema=source.schema))
     write = pq.write_table if kind == "parquet" else feather.write_feather
     run = current_run()
-    if run is None or not run._recording:
-        write(data, path, **options)
-        return
-    with run._writing(data, path, name, type, derived_from) as context:
-        write(data if context is None else arrow.embed(data, context), path, **options)
+    try:
+        if run is None or not run._recording:
+            write(data, path, **options)
+            return
+        with run._writing(data, path, name, type, derived_from) as context:
+            write(data if context is None else arrow.embed(data, context), path, **options)
+    except pa.ArrowException as error:
+        raise ArtifactError(f"{path} cannot be written as {kind}: {error}") from error
 
 
 def _local(path: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     if "://" in text:
         raise ArtifactError(
             f"{uris.clean(text)} is no local file: read or write it with pyarrow, and log the table with uri=…"

@@ -14,7 +14,15 @@ from typing import Any
 import pyarrow as pa
 from blake3 import blake3
 
-__all__ = ["reference_array", "reference_manifest", "reference_table", "reference_tree"]
+__all__ = [
+    "Reference",
+    "framed",
+    "hash_function",
+    "reference_array",
+    "reference_manifest",
+    "reference_table",
+    "reference_tree",
+]
 
 Hash = Callable[[bytes], bytes]
 ABSENT = bytes(32)

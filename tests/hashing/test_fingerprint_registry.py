@@ -55,7 +55,7 @@ def test_an_unknown_object_gets_a_note_and_never_its_repr() -> None:
 
     note = Fingerprinter(FingerprintRegistry(list)).fingerprint(Secret()).note
     assert f"{note}".startswith("no digest: no fingerprint function for test_fingerprint_registry.")
-    assert f"{note}".endswith("Secret (see mlotel.hashing.register)")
+    assert f"{note}".endswith("Secret (see mlotel.register_fingerprint)")
 
 
 def test_text_gets_a_note_that_says_what_to_do() -> None:

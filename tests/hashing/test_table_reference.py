@@ -10,7 +10,7 @@ import pytest
 from arrow_strategies import LEAVES, arrays, garbled, padded, rechunked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_digest import reference_table
+from reference_digest import Reference, framed, hash_function, reference_table
 
 from mlotel.hashing import fingerprint
 from mlotel.hashing._streams import bounded, length_bytes
@@ -84,3 +84,19 @@ def test_pieces_cover_all_rows_and_hold_the_bound(sizes: list[int]) -> None:
     pieces = list(bounded(np.array(sizes, np.int64), 50))
     assert [row for start, stop in pieces for row in range(start, stop)] == list(range(len(sizes)))
     assert all(stop - start == 1 or sum(max(n, 0) for n in sizes[start:stop]) <= 50 for start, stop in pieces)
+
+
+def test_a_first_null_after_a_million_rows_has_the_documented_digest() -> None:
+    """Streams that begin late are made up for: validity with the first null, rests with the first fraction."""
+    count = 1_100_000
+    moments = np.arange(count + 2) * 1000
+    moments[-2] += 7
+    column = pa.array(moments, mask=np.arange(count + 2) == count + 1).view(pa.timestamp("ns"))
+    whole = np.append(moments[:-1] // 1000, 0).astype("<i8").tobytes()
+    rests = bytes(4 * count) + struct.pack("<ii", 7, 0)
+    reference = Reference(hash_function("blake3"))
+    node = reference.combine([True] * (count + 1) + [False], rests, whole)
+    content = (
+        b"mlotel.table.v1\0" + struct.pack("<QQ", count + 2, 1) + framed(b"c") + framed(b"timestamp(naive)") + node
+    )
+    assert fingerprint(pa.table({"c": column})).digest == f"blake3:{reference.hash(content).hex()}"

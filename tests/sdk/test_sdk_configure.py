@@ -29,7 +29,7 @@ ONE_RUN = """
         ({"protocol": "http/json"}, "protocol must be one of grpc, http/protobuf, not 'http/json'"),
         ({"protocol": "GRPC"}, "protocol must be one of"),
         ({"protocol": ""}, "protocol must be one of"),
-        ({"endpoint": "localhost:4318"}, "endpoint 'localhost:4318' is no URL: write it as http://host:4318"),
+        ({"endpoint": "localhost:4318"}, "endpoint is no URL: write it as http://host:4318"),
         ({"endpoint": "ftp://host"}, "write it as http://host:4318"),
         ({"endpoint": "http://"}, "write it as"),
         ({"endpoint": "http://host:port"}, "write it as"),

@@ -282,3 +282,39 @@ def test_it_agrees_with_the_store(root: Path) -> None:
             expected = None if link is None else (int(link.trace_id, 16), int(link.span_id, 16))
             assert lookup.find(digest(content)) == expected
     lookup.close()
+
+
+def test_descriptors_that_somebody_else_closes(root: Path, tmp_path: Path) -> None:
+    """After somebody closed every file of the process, a lookup goes on and leaves alone what was opened since."""
+    code = """
+    import os, sys
+    from pathlib import Path
+    sys.path[:0] = {path!r}
+    from otlp_lines import RunLines, digest, span_line
+    from mlotel.store.journal import Journal
+    from mlotel.store.producers import ProducerLookup
+
+    def elsewhere(number, content):
+        if os.fork() == 0:
+            Journal(Path({root!r})).append(span_line(RunLines(number).write("x", digest(content))) + b"\\n")
+            os._exit(0)
+        os.wait()
+
+    lookup = ProducerLookup(Path({root!r}))
+    elsewhere(1, "a")
+    assert lookup.find(digest("a"))
+    os.closerange(3, 256)
+    files = [open(f"{folder!s}/mine-{{n}}", "w") for n in range(30)]
+    elsewhere(2, "b")
+    assert lookup.find(digest("a"))
+    assert lookup.find(digest("b"))
+    lookup.close()
+    for file in files:
+        file.write("mine")
+        file.close()
+    """
+    program = textwrap.dedent(code).format(path=sys.path, root=str(root), folder=tmp_path)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [path.read_text() for path in tmp_path.glob("mine-*")] == ["mine"] * 30

@@ -53,7 +53,7 @@ class StatCache:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        max_entries: int = 4096,
+        max_entries: int = 16_384,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._entries: dict[tuple[str, str, str], tuple[_Identity, Fingerprint]] = {}

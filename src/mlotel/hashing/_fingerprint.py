@@ -119,7 +119,7 @@ class Fingerprinter:
         if function is not None:
             return _called(function, obj, algorithm)
         return Fingerprint(
-            note=f"no digest: no fingerprint function for {_named(type(obj))} (see mlotel.hashing.register)"
+            note=f"no digest: no fingerprint function for {_named(type(obj))} (see mlotel.register_fingerprint)"
         )
 
     def _path(

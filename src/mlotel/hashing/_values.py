@@ -242,7 +242,8 @@ def _scalar(value: Any) -> tuple[str, bytes] | None:
     if isinstance(value, bool):
         return "bool", b"\1" if value else b"\0"
     if isinstance(value, int):
-        return "int", f"{int(value)}".encode()
+        # In hexadecimal: Python refuses to write very long integers in decimal.
+        return "int", f"{int(value):x}".encode()
     if isinstance(value, float):
         return "float", _NAN if math.isnan(value) else struct.pack("<d", value)
     if isinstance(value, complex):

@@ -255,6 +255,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         attributes={},
         start_attributes={},
         span_ends_run=embedded and loggers is None,
+        digest_algorithm=settings.digest,
         inherited=environment.artifacts(settings.environment),
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
     )

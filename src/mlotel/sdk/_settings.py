@@ -144,10 +144,10 @@ class Settings:
 def _check_type(key: str, value: object) -> None:
     if key in ("endpoint", "protocol", "service_name", "digest"):
         if not isinstance(value, str):
-            raise ConfigurationError(f"{key} must be text, not {value!r}")
+            raise ConfigurationError(f"{key} must be text, not {type(value).__name__}")
     elif key in ("headers", "resource_attributes"):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-            raise ConfigurationError(f"{key} must be a mapping of names to values, not {value!r}")
+            raise ConfigurationError(f"{key} must be a mapping of names to values, not {type(value).__name__}")
         if key == "headers" and not all(isinstance(text, str) for text in value.values()):
             raise ConfigurationError("headers must have text as values: write str(...) around numbers")
 
@@ -159,4 +159,5 @@ def _check_endpoint(endpoint: str) -> None:
     except ValueError:
         valid = False
     if not valid:
-        raise ConfigurationError(f"endpoint {endpoint!r} is no URL: write it as http://host:4318")
+        # it is not shown: it may hold a password
+        raise ConfigurationError("endpoint is no URL: write it as http://host:4318")

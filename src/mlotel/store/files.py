@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlotel.errors import StoreNotFoundError
+from mlotel.store.descriptors import Canary
 from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
@@ -48,8 +49,8 @@ class FileStore(IndexedStore):
         self._segments = Segments(self.root)
         self._watch: Watch | None = None
         self._opened: Index | None = None
-        self._parents: Index | None = None
-        self._pid = os.getpid()
+        self._abandoned: list[Index] = []
+        self._canary = Canary()
         self._sizes: Sizes = {}
         self._seen: tuple[State, int] | None = None
         self._offsets: dict[str, int] = {}
@@ -67,9 +68,11 @@ class FileStore(IndexedStore):
     def close(self) -> None:
         """Close the index and every file; the next question opens them again."""
         with self._lock:
+            self._leave_what_is_lost()
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
+            self._canary.close()
             self._seen = None
             self._sizes = {}
             self._assembly.clear()
@@ -82,11 +85,22 @@ class FileStore(IndexedStore):
         self.close()
 
     def _index(self) -> Index:
-        if self._pid != os.getpid():  # forked: SQLite forbids using the parent's connection, or closing it
-            self._parents, self._opened, self._seen, self._pid = self._opened, None, None, os.getpid()
+        self._leave_what_is_lost()
         if self._opened is None:
+            self._canary.close()
+            self._canary = Canary()
             self._opened = self._open()
         return self._opened
+
+    def _leave_what_is_lost(self) -> None:
+        """After a fork, or when somebody closed every descriptor, neither use nor close what was open.
+
+        SQLite forbids the one, and would write to whatever file has got the number of its own in the other.
+        """
+        if self._opened is not None and not self._canary.is_alive():
+            self._abandoned.append(self._opened)
+            self._opened = self._seen = None
+            self._segments.abandon()
 
     def _open(self) -> Index:
         if not self._segments.embedded:

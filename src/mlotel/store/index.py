@@ -199,8 +199,11 @@ class Index:
 
 
 def _touch(path: Path) -> None:
-    # SQLite would make it readable for all that the umask lets in.
+    # SQLite would make it readable for all that the umask lets in. A file that is there must not be opened: closing it
+    # would drop the locks of this process's other connections (https://www.sqlite.org/howtocorrupt.html, 2.2).
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise sqlite3.OperationalError(f"unable to open database file {path}: {error}") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
@@ -50,7 +50,7 @@ class Segments:
         self.folder = root
         self._root = root
         self._only: str | None = None
-        self._files: dict[str, IO[bytes]] = {}
+        self._files: dict[str, int] = {}
         self._by_number: dict[int, str] = {}
         self.settle()
 
@@ -59,8 +59,13 @@ class Segments:
 
     def close(self) -> None:
         """Close every file; they are opened again when they are needed."""
-        for file in self._files.values():
-            file.close()
+        for fd in self._files.values():
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._files.clear()
+
+    def abandon(self) -> None:
+        """Forget the open files without closing them: their descriptors may be those of other files by now."""
         self._files.clear()
 
     def names(self) -> Iterable[str]:
@@ -127,14 +132,14 @@ class Segments:
         name = self._by_number.get(place.segment)
         if name is None:
             raise FileNotFoundError(place)
-        file = self._files.get(name)
-        if file is None:
+        fd = self._files.get(name)
+        if fd is None:
             if len(self._files) >= _FILES_OPEN:
                 self.close()
             # Kept open until `close`: opening costs more than reading one line.
-            file = self._files[name] = (self.folder / name).open("rb", buffering=0)
-        file.seek(place.offset)
-        line = file.read(place.length)
+            fd = self._files[name] = os.open(self.folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        os.lseek(fd, place.offset, os.SEEK_SET)
+        line = os.read(fd, place.length)
         if len(line) != place.length:
             raise OSError(f"{name} is shorter than it was")
         return line
