@@ -19,9 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_digest import reference_manifest, reference_tree
 
+from mlotel.carriers import sidecar
 from mlotel.errors import ArtifactError, ConfigurationError
 from mlotel.hashing import _files, digest_manifest, fingerprint
 from mlotel.model import Fingerprint
+from mlotel.store.location import STORE_NAME
 
 
 def blake(content: bytes | bytearray) -> str:
@@ -126,6 +128,17 @@ def test_each_change_in_a_folder_changes_its_digest(tmp_path: Path) -> None:
     see()
     (tmp_path / "empty").write_bytes(b"")
     see()
+
+
+def test_what_mlotel_leaves_in_a_folder_does_not_count(tmp_path: Path) -> None:
+    """Sidecars and stores, at any depth, leave a folder's digest as it was."""
+    make_tree(tmp_path)
+    before = fingerprint(tmp_path)
+    (tmp_path / "b" / f"x{sidecar.SUFFIX}").write_text("{}")
+    segments = tmp_path / "b" / STORE_NAME / "segments"
+    segments.mkdir(parents=True)
+    (segments / "1.jsonl").write_bytes(b"{}\n")
+    assert fingerprint(tmp_path) == before
 
 
 def test_a_folder_without_files_is_empty(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ CHANGED = "no digest: changed while it was read"
 _BLOCK = 1 << 20
 # From this size on a thread that reads ahead is worth starting.
 _READ_AHEAD = 4 << 20
+# What mlotel leaves in a folder is not its content: sidecars change with each run, a store with each span.
+SIDECAR_SUFFIX = ".mlotel.json"
+STORE_NAME = ".mlotel"
 # O_NONBLOCK: should the path have become a FIFO since it was looked at, opening it must not wait for a writer.
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = (
@@ -171,7 +174,7 @@ def fingerprint_tree(path: str, *, algorithm: str, cache: StatCache | None = Non
     """Return the fingerprint of a folder: relative paths, kinds and contents of all that is below it.
 
     Symbolic links inside count as the text they hold and are not followed, so there are no cycles. Times, owners and
-    modes do not count; empty folders do.
+    modes do not count; empty folders do. Sidecars and stores of mlotel are left out.
 
     Raises:
         ArtifactError: if the folder or something in it is missing or cannot be read.
@@ -217,6 +220,8 @@ def _walk(root: str) -> Iterator[tuple[bytes, os.DirEntry[str]]]:
         except (OSError, ValueError) as error:
             raise _unreadable(folder, error) from error
         for entry in entries:
+            if entry.name == STORE_NAME or entry.name.endswith(SIDECAR_SUFFIX):
+                continue
             relative = prefix + os.fsencode(entry.name)
             yield relative, entry
             if entry.is_dir(follow_symlinks=False):
