@@ -303,7 +303,7 @@ class Artifacts:
                 E.MLOTEL_ARTIFACT_MANIFEST,
                 time_ns=now,
                 context=span.get_span_context(),
-                attributes=about,
+                attributes={**about, A.MLOTEL_ARTIFACT_MANIFEST_FIRST: first},
                 body=orjson.dumps(part).decode(),
             )
 

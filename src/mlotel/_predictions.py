@@ -99,13 +99,17 @@ def summarise(values: Any) -> Predictions:
         raise ValueError(f"predictions must be one column, not of type {kind}: log one output at a time")
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     batch = Predictions(count=len(column), missing=column.null_count)
+    if column.null_count:
+        column = column.drop_null()
     if numeric:
-        numbers = np.asarray(column.drop_null().cast(pa.float64(), safe=False))
-        present = numbers[~np.isnan(numbers)]
-        batch.missing += len(numbers) - len(present)
-        batch.moments = Moments.of(present)
+        numbers = np.asarray(column.cast(pa.float64(), safe=False))
+        missing = np.isnan(numbers)
+        if missing.any():
+            batch.missing += int(missing.sum())
+            numbers = numbers[~missing]
+        batch.moments = Moments.of(numbers)
     if pa.types.is_integer(kind) or not (numeric or pa.types.is_null(kind)):
-        counts = pc.value_counts(column.drop_null())
+        counts = pc.value_counts(column)
         if not numeric or len(counts) <= MOST_CLASSES:  # more different integers than that are numbers, not labels
             numbers_of = counts.field("counts")
             most = counts.take(pc.array_sort_indices(numbers_of, order="descending")[:MOST_CLASSES]).to_pylist()

@@ -107,7 +107,7 @@ class ActiveRun:
         context = context_api.get_current() if parent is None else parent
         outer = context.get(_RUN)
         self._outer = outer if isinstance(outer, ActiveRun) else None
-        self._context = context
+        self._context = self._started_in = context
         self.run_id = ""
         if not runtime.recording:
             self._context = context_api.set_value(_RUN, self, context)
@@ -445,6 +445,8 @@ class ActiveRun:
             _heartbeat.remove(self)
             if self._span.is_recording():  # whatever happened above
                 self._span.end()
+            # a context that holds the run which holds the context would have to wait for the cycle collector
+            self._context, self._io = self._started_in, None
 
     def _end(self, error: BaseException | str | None, cpu_time: float | None, peak_memory: int | None) -> None:
         state, error_type = _outcome(error)

@@ -80,7 +80,8 @@ class Run:
     """One component run, read back. Times are nanoseconds since the epoch; `end_ns` is None while it has not ended.
 
     `state` is ``running``, ``ok``, ``failed``, ``cancelled`` or ``lost``. `git` has the keys ``commit``, ``branch``,
-    ``dirty``, ``repository`` (those known). `error` has ``type``, ``message``. `attributes` holds every span attribute.
+    ``dirty``, ``repository`` (those known). `error` has ``type``, ``message``. `attributes` holds every
+    attribute of the span, the start record and the resource.
     """
 
     run_id: str

@@ -49,10 +49,14 @@ class Git:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """What tells this process from every other one, on this host and since its boot."""
+    """What tells this process from every other one, on this host and since its boot.
+
+    `start_ticks` counts from the boot, and so does not move when the clock is set, as `created` does.
+    """
 
     pid: int
     created: str | None
+    start_ticks: int | None
     boot_id: str | None
     pid_namespace: str | None
     host: str
@@ -180,23 +184,28 @@ def identity() -> ProcessIdentity:
 
 @lru_cache(maxsize=1)
 def _identity(pid: int) -> ProcessIdentity:
+    ticks = _start_ticks()
     return ProcessIdentity(
         pid=pid,
-        created=_created(),
+        created=_created(ticks),
+        start_ticks=ticks,
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         pid_namespace=_readlink("/proc/self/ns/pid"),
         host=platform.node(),
     )
 
 
-def _created() -> str | None:
+def _start_ticks() -> int | None:
     # field 22 of stat is the start in clock ticks since boot; the name in field 2 may hold spaces and parentheses
     stat = _read("/proc/self/stat")
+    return None if stat is None else int(stat.rpartition(")")[2].split()[19])
+
+
+def _created(ticks: int | None) -> str | None:
     boot = _read("/proc/stat")
     match = None if boot is None else re.search(r"^btime (\d+)$", boot, re.MULTILINE)
-    if stat is None or match is None:
+    if ticks is None or match is None:
         return None
-    ticks = int(stat.rpartition(")")[2].split()[19])
     milliseconds = int(match[1]) * 1000 + ticks * 1000 // os.sysconf("SC_CLK_TCK")
     seconds, rest = divmod(milliseconds, 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:03d}Z"

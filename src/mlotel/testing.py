@@ -15,7 +15,12 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from mlotel.errors import MissingExtraError
+
+try:
+    import pytest
+except ImportError as error:
+    raise MissingExtraError("pytest", "pytest") from error
 
 if TYPE_CHECKING:
     from mlotel.model import Run

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context
@@ -429,3 +431,23 @@ def test_descriptors_that_somebody_else_closes_cost_no_run(script: object, tmp_p
     assert [path.read_text() for path in sorted(tmp_path.glob("mine-*.txt"))] == [""] * 20
     with FileStore(tmp_path / "store") as store:
         assert [(run.component, run.state) for run in store.runs()] == [("b", "ok")] * 3 + [("a", "ok")]
+
+
+def test_an_ended_run_is_freed_at_once(mlotel_runs: CapturedRuns) -> None:
+    """Without the garbage collector, which serving processes switch off: runs that have ended leave nothing behind."""
+
+    @mlotel.component("function", params=True)
+    def function(x: int) -> weakref.ref[object]:
+        return weakref.ref(mlotel.current_run())
+
+    gc.collect()
+    gc.disable()
+    try:
+        with mlotel.component("block") as run:
+            run.log_input(b"x", "x")
+            run.log_output(b"y", "y")
+        block = weakref.ref(run)
+        del run
+        assert (function(1)(), block()) == (None, None)
+    finally:
+        gc.enable()

@@ -308,13 +308,13 @@ def test_a_producer_that_told_its_outputs_in_a_manifest_is_found(book, opened):
     assert Edge(digest("part 149"), use.run_id, "read", "digest") in found.edges
 
 
-def test_what_a_manifest_lists_was_read(book):
+def test_what_a_manifest_lists_was_read(book, opened):
     """Past a hundred inputs there is no span for each: the producers of all that the manifest lists are found."""
     for number in range(5):
         book.run(f"make {number}", [], [f"part {number}"])
     join = book.manifest(book.run("join", ["part 0"]), "input", [f"part {number}" for number in range(1, 5)])
 
-    found = upstream(BookStore(book.made, book.manifests), join)
+    found = upstream(opened(book), join)
 
     assert components(found) == ["make 0", "make 1", "make 2", "make 3", "make 4", "join"]
     assert "manifest" in names(found)

@@ -35,6 +35,12 @@ def test_moments_of_an_array_are_scipys(values: list[float]) -> None:
     matches(Moments.of(values), values)
 
 
+@pytest.mark.parametrize("count", [65_535, 65_536, 65_537, 200_000])
+def test_moments_of_large_arrays_are_scipys(count: int) -> None:
+    """They are computed in blocks, which does not show."""
+    matches(Moments.of(values := np.random.default_rng(3).gamma(2.0, size=count) + 1e4), list(values))
+
+
 @given(parts=st.lists(NUMBERS, min_size=1, max_size=6))
 @example(parts=[[1.0], [1.0], []])
 def test_merged_moments_are_those_of_the_whole(parts: list[list[float]]) -> None:

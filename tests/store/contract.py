@@ -125,7 +125,12 @@ class StoreContract:
             metrics={"auc": 0.75},
             tags={"team": "ops"},
             git={"commit": "c0ffee", "branch": "main", "dirty": True, "repository": "https://example.org/delays"},
-            attributes={**run.attributes, A.MLOTEL_COMPONENT_TAGS: ("a", "b"), A.MLOTEL_RUN_STATE: "ok"},
+            attributes={
+                A.SERVICE_NAME: "shop",
+                **run.attributes,
+                A.MLOTEL_COMPONENT_TAGS: ("a", "b"),
+                A.MLOTEL_RUN_STATE: "ok",
+            },
         )
         assert store.runs() == (expected,)
 
@@ -411,6 +416,28 @@ class StoreContract:
         ]
         assert store.find_artifacts(digest=digest("1"))[0].name == "part-1"
         assert [one.name for one in store.runs()[0].inputs] == ["parts"]
+
+    def test_a_manifest_may_come_in_parts(self, store_of: StoreOf) -> None:
+        """Long lists come in several records: their entries are told apart and keep their order."""
+        run = RunLines(1)
+        whole = run.read("parts", digest("c"), **{A.MLOTEL_ARTIFACT_DIGEST_SCOPE: "manifest"})
+        entries = [{"name": f"part-{n}", "digest": digest(str(n))} for n in range(5)]
+        parts = [run.manifest(entries[first : first + 2], whole["spanId"], first=first) for first in (0, 2, 4)]
+        store = store_of(run.start(), span_line(whole), *parts, run.end())
+
+        assert [one.name for one in store.manifest_entries(whole["spanId"])] == [entry["name"] for entry in entries]
+        assert store.find_artifacts(name="part-4")[0].digest == digest("4")
+        assert store.manifest_entries("00000000000000ee") == ()
+        assert store.manifest_entries("no span id") == ()
+
+    def test_a_write_that_failed_is_no_artifact(self, store_of: StoreOf) -> None:
+        """The span of a write that ended in an error says that there is nothing to read."""
+        run = RunLines(1)
+        failed = {**run.write("half", digest("a")), "status": {"code": 2, "message": "OSError: disk full"}}
+        store = store_of(run.start(), span_line(failed), run.end())
+
+        assert store.find_artifacts(name="half") == ()
+        assert store.runs()[0].outputs == ()
 
     def test_links_may_have_lost_their_attributes(self, store_of: StoreOf) -> None:
         """Jaeger drops the attributes of links; what the span says then counts."""

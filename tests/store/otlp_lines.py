@@ -69,8 +69,10 @@ class RunLines:
         said = {A.MLOTEL_RUN_ID: self.run_id, A.MLOTEL_RUN_STATE: state, **attributes}
         return log_line(self.record(events.MLOTEL_RUN_END, time, **said))
 
-    def manifest(self, entries: Sequence[Mapping[str, Any]], span_id: str, direction: str = "input") -> bytes:
-        said = {A.MLOTEL_RUN_ID: self.run_id, A.MLOTEL_IO_DIRECTION: direction}
+    def manifest(
+        self, entries: Sequence[Mapping[str, Any]], span_id: str, direction: str = "input", first: int | None = None
+    ) -> bytes:
+        said = {A.MLOTEL_RUN_ID: self.run_id, A.MLOTEL_IO_DIRECTION: direction, A.MLOTEL_ARTIFACT_MANIFEST_FIRST: first}
         record = self.record(events.MLOTEL_ARTIFACT_MANIFEST, self.start_ns, **said)
         return log_line({**record, "spanId": span_id, "body": value(json.dumps(entries))})
 

@@ -35,6 +35,16 @@ def test_another_process_of_the_same_number_is_not_meant() -> None:
     assert is_alive(os.getpid(), "not a time")
 
 
+def test_a_clock_that_was_set_makes_no_run_lost() -> None:
+    """The ticks since the boot decide, whatever the clock made of the creation time."""
+    me = provenance.identity()
+    moved = (datetime.fromisoformat(me.created or "") + timedelta(minutes=1)).isoformat()
+
+    assert me.start_ticks is not None
+    assert is_alive(me.pid, moved, me.start_ticks)
+    assert not is_alive(me.pid, me.created, me.start_ticks + 1)
+
+
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1])
 def test_numbers_that_are_no_process(pid: int) -> None:
     """Numbers that no process has are not alive; 0 and -1, which address groups of processes, are not asked."""
@@ -53,7 +63,9 @@ def test_a_process_that_nobody_waited_for_is_dead() -> None:
     process.wait()
 
 
-ME = provenance.ProcessIdentity(pid=1, created=None, boot_id="boot", pid_namespace="pid:[1]", host="host")
+ME = provenance.ProcessIdentity(
+    pid=1, created=None, start_ticks=None, boot_id="boot", pid_namespace="pid:[1]", host="host"
+)
 
 
 def said(me: provenance.ProcessIdentity, pid: int) -> dict[str, object]:

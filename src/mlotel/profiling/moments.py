@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["Moments"]
 
+_BLOCK = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -37,6 +39,11 @@ class Moments:
         import numpy as np
 
         array = np.asarray(values, dtype=np.float64)
+        if array.size > _BLOCK:  # what lies between fits the processor's cache, not three more arrays of this size
+            moments = cls()
+            for first in range(0, array.size, _BLOCK):
+                moments = moments.merge(cls.of(array[first : first + _BLOCK]))
+            return moments
         if array.size == 0:
             return cls()
         with np.errstate(invalid="ignore", over="ignore"):  # infinite values make infinite moments, not warnings

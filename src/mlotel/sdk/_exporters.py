@@ -153,7 +153,12 @@ class Gate(Generic[T]):
             return True
         if self.closing or self._clock() < self._closed_until:
             return False
-        if self._export(batch):
+        try:
+            arrived = self._export(batch)
+        except Exception as error:  # some versions of the exporters raise what others log
+            logger.debug("mlotel: export of %s", self._signal, exc_info=error)
+            arrived = False
+        if arrived:
             self.failing = False
             return True
         # traces are the data: who refuses them may be a mistyped path or a proxy, so they are kept in any case

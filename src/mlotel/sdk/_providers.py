@@ -113,17 +113,17 @@ class Collector:
     def close(self, seconds: float) -> bool:
         """Send what waits for `seconds` at most, spool the rest; return whether everything was done by then."""
         self._close.set()
-        if self._closed.wait(seconds):
-            return True
+        done = self._closed.wait(seconds)
+        if not done:
+            for exporter in self._exporters:
+                exporter.shutdown()  # interrupts the waiting between tries
+            done = self._closed.wait(0.2)
         for exporter in self._exporters:
-            exporter.shutdown()  # interrupts the waiting between tries
-        if self._closed.wait(0.2):
-            return True
-        for exporter in self._exporters:
-            exporter.gate.tell()
+            if not done:
+                exporter.gate.tell()
             if not isinstance(exporter, MetricsExporter):
                 exporter.pending.drain()  # a backend that takes a request and never answers holds the thread
-        return False
+        return done
 
     def _wait_to_close(self) -> None:
         self._close.wait()

@@ -284,6 +284,7 @@ def _with_process(made: Runtime) -> Runtime:
     }
     start = {
         A.PROCESS_CREATION_TIME: me.created,
+        A.MLOTEL_PROCESS_START_TICKS: me.start_ticks,
         A.MLOTEL_PROCESS_BOOT_ID: me.boot_id,
         A.MLOTEL_PROCESS_PID_NAMESPACE: me.pid_namespace,
         A.HOST_NAME: me.host,

@@ -35,6 +35,7 @@ __all__ = [
     "MLOTEL_ARTIFACT_DERIVED_FROM",
     "MLOTEL_ARTIFACT_DIGEST",
     "MLOTEL_ARTIFACT_DIGEST_SCOPE",
+    "MLOTEL_ARTIFACT_MANIFEST_FIRST",
     "MLOTEL_ARTIFACT_MISSING",
     "MLOTEL_ARTIFACT_NAME",
     "MLOTEL_ARTIFACT_NOTE",
@@ -190,6 +191,9 @@ MLOTEL_ARTIFACT_DIGEST: Final = "mlotel.artifact.digest"
 
 MLOTEL_ARTIFACT_DIGEST_SCOPE: Final = "mlotel.artifact.digest.scope"
 """What the digest was taken over."""
+
+MLOTEL_ARTIFACT_MANIFEST_FIRST: Final = "mlotel.artifact.manifest.first"
+"""Position in the manifest, counted from 0, of the first artifact that an event lists."""
 
 MLOTEL_ARTIFACT_MISSING: Final = "mlotel.artifact.missing"
 """Number of null cells."""

@@ -21,11 +21,12 @@ def encode_text(text: str) -> bytes:
         return dumps(str(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
-def encode_value(value: Any) -> bytes:
+def encode_value(value: Any, depth: int = 16) -> bytes:
     """`value` as an AnyValue object.
 
     An integer beyond 64 bits becomes a string of its digits; NaN and the infinities become the strings that OTLP/JSON
-    has for them; an object of no OTLP type becomes the name of its type, never its text, which may hold data.
+    has for them; an object of no OTLP type, and what lies `depth` levels deep, becomes the name of its type, never its
+    text, which may hold data.
     """
     if value is None:
         return b"{}"
@@ -41,18 +42,18 @@ def encode_value(value: Any) -> bytes:
         return b'{"doubleValue":%b}' % _double(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return b'{"bytesValue":"%b"}' % b64encode(value)
-    if isinstance(value, Mapping):
-        return b'{"kvlistValue":{"values":[%b]}}' % encode_attributes(value)
-    if isinstance(value, Sequence):
-        return b'{"arrayValue":{"values":[%b]}}' % b",".join([encode_value(item) for item in value])
+    if isinstance(value, Mapping) and depth:
+        return b'{"kvlistValue":{"values":[%b]}}' % encode_attributes(value, depth - 1)
+    if isinstance(value, Sequence) and depth:
+        return b'{"arrayValue":{"values":[%b]}}' % b",".join([encode_value(item, depth - 1) for item in value])
     kind = type(value)
     return b'{"stringValue":%b}' % encode_text(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def encode_attributes(attributes: Mapping[str, Any]) -> bytes:
+def encode_attributes(attributes: Mapping[str, Any], depth: int = 16) -> bytes:
     """The key-value objects of `attributes`, joined by commas."""
     return b",".join(
-        [b'{"key":%b,"value":%b}' % (encode_text(key), encode_value(value)) for key, value in attributes.items()]
+        [b'{"key":%b,"value":%b}' % (encode_text(key), encode_value(value, depth)) for key, value in attributes.items()]
     )
 
 

@@ -215,6 +215,15 @@ class IndexedStore(ABC):
         )
 
     @_question
+    def manifest_entries(self, span_id: str) -> Sequence[Artifact]:
+        """What the manifest of this I/O span lists, in its order."""
+        try:
+            number = span_number(span_id.lower())
+        except ValueError:
+            return ()
+        return tuple(self._assembly.artifacts(self._index().io_rows("span = ? AND entry > 0", (number,), "entry")))
+
+    @_question
     def status(self) -> StoreStatus:
         """How much there is, and how many lines could not be read."""
         index = self._index()

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
+from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.index import Index
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
 from mlotel.store.rows import (
@@ -23,7 +24,7 @@ from mlotel.store.rows import (
     trace_numbers,
     uri_number,
 )
-from mlotel.store.values import entries_of, span_state
+from mlotel.store.values import entries_of, first_of, span_state
 
 __all__ = ["Ingest"]
 
@@ -148,6 +149,8 @@ class Ingest:
     def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: _Place) -> None:
         number = span_number(span["spanId"])
         time = _time(span["startTimeUnixNano"])
+        if output and span_state(None, span.get("status") or {}) == "failed":
+            return  # the write failed: there is nothing that anybody could read
         name = raw.get(A.MLOTEL_ARTIFACT_NAME)
         digest = raw.get(A.MLOTEL_ARTIFACT_DIGEST)
         uri = raw.get(A.MLOTEL_ARTIFACT_URI)
@@ -220,7 +223,8 @@ class Ingest:
         flags = OUTPUT if said is not None and said["stringValue"] == "output" else 0
         entries = entries_of(item)
         run = self._run(run_id)
-        for number, entry in enumerate(entries, 1):
+        first = first_of(decode_attributes(item.content.get("attributes") or ()))
+        for number, entry in enumerate(entries, first + 1):
             name, digest, uri = entry.get("name"), entry.get("digest"), entry.get("uri")
             self._io.append(
                 (

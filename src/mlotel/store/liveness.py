@@ -39,21 +39,31 @@ def state_of_open_run(
     if boot and isinstance(pid, int) and start.get(A.HOST_NAME) == me.host and namespace == me.pid_namespace:
         if boot != me.boot_id:
             return "lost"
-        return "running" if is_alive(pid, start.get(A.PROCESS_CREATION_TIME)) else "lost"
+        ticks, created = start.get(A.MLOTEL_PROCESS_START_TICKS), start.get(A.PROCESS_CREATION_TIME)
+        return "running" if is_alive(pid, created, ticks) else "lost"
     return "running" if now_ns - last_seen_ns < HEARTBEATS_MISSED_NS else "lost"
 
 
-def is_alive(pid: int, created: object = None) -> bool:
-    """Whether process `pid` exists here, and was created at `created` (RFC 3339) as far as both times are known."""
+def is_alive(pid: int, created: object = None, start_ticks: object = None) -> bool:
+    """Whether process `pid` exists here, and is the one meant, as far as its beginning is known.
+
+    Args:
+        pid: its number, which another process may have got since.
+        created: when it was created (RFC 3339); derived from the boot time, which moves when the clock is set.
+        start_ticks: the same in clock ticks since the boot, which does not; it decides where it is known.
+    """
     if pid <= 0:
         return False
     stat = _stat(pid)
     if stat is None:
         return _answers(pid)
-    if stat[0] in ("Z", "X"):  # dead, only its parent has not asked yet
+    state, ticks, seconds = stat
+    if state in ("Z", "X"):  # dead, only its parent has not asked yet
         return False
+    if isinstance(start_ticks, int):
+        return ticks == start_ticks
     expected = _seconds(created)
-    return expected is None or stat[1] is None or abs(stat[1] - expected) <= _CREATION_TOLERANCE_S
+    return expected is None or seconds is None or abs(seconds - expected) <= _CREATION_TOLERANCE_S
 
 
 def _answers(pid: int) -> bool:
@@ -70,15 +80,15 @@ def _answers(pid: int) -> bool:
     return True
 
 
-def _stat(pid: int) -> tuple[str, float | None] | None:
-    """State letter and creation time (seconds since the epoch) from Linux's /proc, None where there is none."""
+def _stat(pid: int) -> tuple[str, int, float | None] | None:
+    """State letter, start in ticks since the boot and in seconds since the epoch; None where there is no /proc."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
         with open("/proc/stat", encoding="utf-8", errors="replace") as file:
             boot = re.search(r"^btime (\d+)$", file.read(), re.MULTILINE)
         created = None if boot is None else int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return fields[0], created
+        return fields[0], int(fields[19]), created
     except (OSError, IndexError, ValueError):
         return None
 

@@ -12,7 +12,7 @@ from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
 from mlotel.store.parsing import Item
 
-__all__ = ["artifact_of", "entries_of", "entry_of", "run_of", "span_state"]
+__all__ = ["artifact_of", "entries_of", "entry_of", "first_of", "run_of", "span_state"]
 
 _ENDED = frozenset({"ok", "failed", "cancelled"})
 _GIT = {
@@ -55,6 +55,8 @@ def run_of(
     items = [item for item in (start, end) if item is not None]
     attributes: dict[str, Any] = {}
     for item in items:
+        attributes |= decode_attributes(item.resource)
+    for item in items:
         attributes |= decode_attributes(item.content.get("attributes") or ())
     run_id, trace_id, span_id = ids
     parent = attributes.get(A.MLOTEL_PARENT_SPAN_ID)
@@ -71,7 +73,7 @@ def run_of(
         pipeline=_text(attributes.get(A.CICD_PIPELINE_NAME)),
         version=_text(attributes.get(A.MLOTEL_COMPONENT_VERSION)),
         parent_span_id=_text(parent) or None,
-        service=_service(items),
+        service=_text(attributes.get(A.SERVICE_NAME)),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         params=_below(attributes, _PARAM),
@@ -116,11 +118,19 @@ def entries_of(item: Item) -> list[Mapping[str, Any]]:
     return entries
 
 
+def first_of(attributes: Mapping[str, Any]) -> int:
+    """The position, counted from 0, of the first entry of a manifest record: long manifests come in parts."""
+    said = attributes.get(A.MLOTEL_ARTIFACT_MANIFEST_FIRST, 0)
+    if not isinstance(said, int) or said < 0:
+        raise ValueError("not a position")
+    return said
+
+
 def entry_of(item: Item, number: int) -> Artifact:
-    """The artifact of entry `number`, counted from 1, of a manifest record."""
+    """The artifact of entry `number` of a manifest, counted from 1, from the record that lists it."""
     record = item.content
     attributes = decode_attributes(record.get("attributes") or ())
-    entry = entries_of(item)[number - 1]
+    entry = entries_of(item)[number - 1 - first_of(attributes)]
     return Artifact(
         name=str(entry.get("name", "")),
         direction=str(attributes.get(A.MLOTEL_IO_DIRECTION, "input")),
@@ -169,14 +179,6 @@ def _error(attributes: Mapping[str, Any], end: Item | None, state: str) -> dict[
     if message:
         error["message"] = message
     return error
-
-
-def _service(items: Iterable[Item]) -> str | None:
-    for item in items:
-        for attribute in item.resource:
-            if attribute.get("key") == A.SERVICE_NAME:
-                return _text(decode_value(attribute.get("value") or {}))
-    return None
 
 
 def _below(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
