@@ -19,8 +19,11 @@ _CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
 _HOSTS = re.compile(r"(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?(,(\[[0-9A-Fa-f:.]*\]|[^:\[\]]*)(:[0-9]*)?)*")
 _SCP = re.compile(r"[^@/\s]+@([^@/:\s]+):(?!//)(.+)")  # user@host:path, as ssh and git take it
 _PAIR = re.compile(
-    r"(?:^|(?<=[;?&,\s]))[^;?&,=\s/]*(?:passw|pwd|secret|token|credential|signature|(?:api|access|account|private)[_-]?key)"
-    r"[^;?&,=\s/]*=[^;&]*[;&]?",
+    r"(?:^|(?<=[;?&,\s]))[^;?&,=\s/]*"
+    r"(?:passw|pass(?==)|pwd|secret|token(?!s|i[sz]|_(?:count|limit|len|size|type))|credential|signature"
+    r"|(?:api|access|account|private)[_-]?key)"
+    r"[^;?&,=\s/]*=[^;&]*[;&]?"
+    r"|(?<=;)\s*(?:uid|user(?:\s?name|\s?id)?)\s*=[^;&]*[;&]?",
     re.IGNORECASE,
 )
 # What names a version of the artifact stays; any other part of a query may be a signature, a token or a password
@@ -40,12 +43,16 @@ def of_absolute(path: str) -> str:
 
 def hide_credentials(text: str) -> str:
     """Return `text` with the users and passwords of its URIs, and its ``password=…`` parts, taken out."""
-    return _PAIR.sub("", _AUTHORITY.sub(_without_user, text))
+    return _AUTHORITY.sub(_without_user, _PAIR.sub("", text))
 
 
 def _without_user(match: re.Match[str]) -> str:
     scheme, user = match.groups()
-    return match[0] if scheme.lower() in _CONTAINERS and ":" not in user else f"{scheme}://"
+    return match[0] if _is_container(scheme, user) else f"{scheme}://"
+
+
+def _is_container(scheme: str, user: str) -> bool:
+    return scheme.lower() in _CONTAINERS and re.fullmatch(r"[a-z0-9$][a-z0-9-]{0,62}", user) is not None
 
 
 def clean(uri: str) -> str:
@@ -53,7 +60,10 @@ def clean(uri: str) -> str:
 
     A relative or absolute path becomes a ``file:`` URI. Text past 2,048 characters is cut.
     """
-    uri = hide_credentials(_CONTROL.sub("", uri[: 4 * _LIMIT]).strip())
+    uri = _CONTROL.sub("", uri[: 4 * _LIMIT]).strip()
+    if uri[:5].lower() == "jdbc:":
+        return _clean_jdbc(uri[5:])
+    uri = hide_credentials(uri)
     remote = _SCP.fullmatch(uri)
     if remote is not None:
         return f"ssh://{remote[1]}/{remote[2]}"[:_LIMIT]
@@ -63,16 +73,13 @@ def clean(uri: str) -> str:
     scheme = scheme.lower()
     if scheme == "data":
         return "data:"  # the rest is the content itself
-    if scheme == "jdbc":
-        known = _SCHEME.match(rest) and rest[:5].lower() != "jdbc:"
-        return (f"jdbc:{clean(rest.split(';', 1)[0])}" if known else "jdbc:")[:_LIMIT]
     try:
         parts = urlsplit(uri)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:  # no URI, whatever it is: keep what is surely no secret
         return f"{scheme}:"
     user, separator, hosts = parts.netloc.rpartition("@")
-    if separator and scheme in _CONTAINERS and ":" not in user:
+    if separator and _is_container(scheme, user):
         hosts = parts.netloc
     if _HOSTS.fullmatch(hosts) is None:
         return f"{scheme}:"  # no port after the colon: a piece of a password that holds "/", "?" or "#"
@@ -83,3 +90,13 @@ def clean(uri: str) -> str:
     # put together by hand: urlunsplit drops the empty authority of the schemes it does not know (hdfs:///x)
     authority = f"//{hosts}" if rest.startswith("//") else ""
     return f"{scheme}:{authority}{path}{'?' if query else ''}{query}"[:_LIMIT]
+
+
+def _clean_jdbc(rest: str) -> str:
+    kind = _SCHEME.match(rest)
+    if kind is None or rest[:5].lower() == "jdbc:":
+        return "jdbc:"
+    where, _, properties = rest.partition(";")
+    if "@" in properties and not rest.lower().startswith("sqlserver:"):
+        return f"jdbc:{kind[0].lower()}"  # the semicolon may be in a password: what comes after it would be the host
+    return f"jdbc:{clean(where)}"[:_LIMIT]

@@ -154,6 +154,8 @@ def test_scalars_are_parameters_and_other_objects_their_types_names() -> None:
         (dict, "dict"),
         ("postgres://user:pa@ss@host/db", "postgres://host/db"),
         ("host=h;password=hunter2;db=x", "host=h;db=x"),
+        ("max_tokens=512, token_type=bert", "max_tokens=512, token_type=bert"),
+        ("select * from users where year=2024", "select * from users where year=2024"),
     ],
     ids=repr,
 )

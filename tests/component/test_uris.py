@@ -43,6 +43,9 @@ SIGNED = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20240101&X-Am
         ("jdbc:sqlserver://host:1433;user=sa;password=p", "jdbc:sqlserver://host:1433"),
         ("jdbc:oracle:thin:scott/tiger@//host:1521/service", "jdbc:oracle://host:1521/service"),
         ("JDBC:mysql://u:p@host/db", "jdbc:mysql://host/db"),
+        ("jdbc:mysql://u:p;q@host/db", "jdbc:mysql:"),
+        ("jdbc:sqlserver://host;user=me@work;password=p@ss", "jdbc:sqlserver://host"),
+        ("sqlserver://host;pass=p@ss", "sqlserver://host;"),
         ("git@github.com:owner/name.git", "ssh://github.com/owner/name.git"),
         ("user:secret@host:path", "ssh://host/path"),
         ("user:secret@host/path", "user:host/path"),
@@ -70,7 +73,7 @@ def test_uris_lose_what_opens_them_and_nothing_else(uri: str, shown: str) -> Non
 @pytest.mark.parametrize(
     "text",
     ["Server=s;User Id=u;Password=hunter2;", "DefaultEndpointsProtocol=https;AccountKey=hunter2==;EndpointSuffix=x",
-     "Driver={x};UID=u;PWD=hunter2", "host=h password=hunter2", "jdbc:hunter2", "endpoint=sb://x;SharedAccessKey=hunter2"],
+     "Driver={x};UID=hunter2;PWD=hunter2", "Server=s;User Id=hunter2", "host=h password=hunter2", "jdbc:hunter2", "endpoint=sb://x;SharedAccessKey=hunter2"],
 )  # fmt: skip
 def test_connection_strings_lose_their_passwords(text: str) -> None:
     """They are no URIs, but are given where a URI is asked for."""
@@ -118,6 +121,8 @@ SECRETS = st.text(ALPHABET, min_size=1, max_size=12).map(lambda text: f"hunter2{
     place=st.sampled_from(["userinfo", "query", "fragment", "signature", "many"]),
     encoded=st.booleans(),
 )
+@example(secret="hunter2; hunter2", scheme="jdbc:mysql", host="host", user="", place="userinfo", encoded=False)
+@example(secret="hunter2@ hunter2", scheme="abfss", host="host", user="user:", place="userinfo", encoded=False)
 def test_a_secret_where_secrets_stand_is_never_shown(
     secret: str, scheme: str, host: str, user: str, place: str, encoded: bool
 ) -> None:

@@ -117,7 +117,19 @@ def test_the_fixture_works_in_a_project_of_its_own(tmp_path: Path) -> None:
             """
         )
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio", "test_mine.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "test_mine.py",
+    ]
     from importlib.metadata import entry_points
 
     if not any(point.value == "mlotel.testing" for point in entry_points(group="pytest11")):
