@@ -10,12 +10,18 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
 # run from a checkout that is not installed, the plugin has no entry point
 if not any(point.value == "mlotel.testing" for point in entry_points(group="pytest11")):
     pytest_plugins = ["mlotel.testing"]
+
+
+# how long an example takes, says how loaded the machine is
+settings.register_profile("mlotel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mlotel")
 
 
 @pytest.fixture

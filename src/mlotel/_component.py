@@ -15,11 +15,11 @@ from opentelemetry.context import Context
 
 from mlotel import _runtime, carriers
 from mlotel._capture import Capture, Selection, Watched, chosen
-from mlotel._names import check_name
+from mlotel._names import check_name, clean_name
 from mlotel._run import ActiveRun, Settings, caller_file, current_run
 from mlotel._runtime import guard
 from mlotel.carriers import headers
-from mlotel.errors import ConfigurationError
+from mlotel.errors import ConfigurationError, InvalidNameError
 from mlotel.model import ArtifactContext
 from mlotel.parameters import attribute_value, parameter_value
 from mlotel.semconv import attributes as A
@@ -348,8 +348,14 @@ def start_component(
     """Start a run that `ActiveRun.end` ends, for hooks that see start and end apart.
 
     It does not become the current run: `ActiveRun.activate` does that for a block. The arguments and what is raised
-    are those of `component`.
+    are those of `component`, but for the name: hooks make it of task ids and the like while a pipeline runs, so one
+    that cannot be used is mended, with a warning.
     """
+    try:
+        check_name(name, "a component's name")
+    except InvalidNameError as error:
+        guard("start_component", error)
+        name = clean_name(str(name) if isinstance(name, str) else type(name).__name__)
     if params is not None and not isinstance(params, Mapping):
         raise ConfigurationError(f"params must be a mapping, not {type(params).__name__}")
     made = component(

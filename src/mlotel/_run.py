@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import blake3
@@ -124,7 +126,7 @@ class ActiveRun:
         outer = self._outer
         attributes = {**settings.attributes, A.MLOTEL_RUN_ID: self.run_id, **runtime.attributes}
         self._labels = settings.labels
-        pipeline = settings.pipeline or (None if outer is None else outer.pipeline)
+        pipeline = settings.pipeline or (runtime.pipeline if outer is None else outer.pipeline)
         self.pipeline = pipeline
         if pipeline is not None:
             attributes[A.CICD_PIPELINE_NAME] = pipeline
@@ -398,7 +400,7 @@ class ActiveRun:
         if not self._recording:
             return {}
         traceparent = carriers.format_traceparent(self._span.get_span_context())
-        return environment.variables(traceparent, () if self._io is None else self._io.written.values())
+        return environment.variables(traceparent, self.pipeline, () if self._io is None else self._io.written.values())
 
     def inject(self, carrier: headers.WritableHeaders, artifact: str | None = None) -> None:
         """Put the context of this run, or of its output named `artifact`, into a message's headers."""
@@ -529,8 +531,11 @@ def _message(error: BaseException | str | None) -> str:
 
 
 def caller_file(depth: int) -> str | None:
-    """Return the file name of the code `depth` frames above the caller."""
+    """Return the file name of the code `depth` frames above the caller; `contextlib` (ExitStack) is looked through."""
     try:
-        return sys._getframe(depth + 1).f_code.co_filename
+        frame: FrameType | None = sys._getframe(depth + 1)
     except ValueError:
         return None
+    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_code.co_filename

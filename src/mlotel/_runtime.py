@@ -101,6 +101,7 @@ class Runtime:
     digest_algorithm: str = "blake3"
     inherited: Mapping[str, ArtifactContext] = field(default_factory=dict)
     parent: SpanContext | None = None
+    pipeline: str | None = None
 
 
 class _Edge(Protocol):

@@ -268,7 +268,7 @@ def test_bombs_in_the_environment_are_harmless() -> None:
 def test_the_environment_stays_small() -> None:
     """Of many artifacts the latest 64 are told."""
     contexts = [ArtifactContext(TRACEPARENT, f"blake3:{i:064x}") for i in range(1000)]
-    variables = environment.variables(TRACEPARENT, contexts)
+    variables = environment.variables(TRACEPARENT, None, contexts)
     assert len(variables["MLOTEL_ARTIFACTS"]) < 10_000
     assert list(environment.artifacts(variables)) == [context.digest for context in contexts[-64:]]
 

@@ -45,6 +45,16 @@ while True:
 """
 
 
+@pytest.fixture(autouse=True)
+def usual_signals():
+    """Signals as a terminal's programs have them: under nohup or in the background of a shell some are ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS if number is not signal.SIGINT}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def environment(tmp_path):
     source = Path(package.__file__).parent.parent
@@ -439,6 +449,7 @@ def test_a_signal_before_the_command_runs_cancels_the_run(mlotel, monkeypatch, t
 
     monkeypatch.setattr(ActiveRun, "log_input", lambda self, path: os.kill(os.getpid(), number))
     before = [signal.getsignal(each) for each in SIGNALS]
+    shutdown()  # what an earlier test of this process recorded to
 
     answer = mlotel("exec", "-c", "step", "-i", "x", "--", "touch", tmp_path / "touched")
     shutdown()

@@ -258,7 +258,7 @@ def test_environment_makes_a_child_process_a_child_run(script: object, tmp_path:
             with mlotel.component("child") as run:
                 run.log_input(pathlib.Path("data.txt"))
         else:
-            with mlotel.component("parent") as run:
+            with mlotel.component("parent", pipeline="delays") as run:
                 pathlib.Path("data.txt").write_text("content")
                 run.log_output(pathlib.Path("data.txt"))
                 environment = {**os.environ, **run.environment(), "MLOTEL_STORE": "elsewhere"}
@@ -268,6 +268,7 @@ def test_environment_makes_a_child_process_a_child_run(script: object, tmp_path:
     with FileStore(tmp_path / "store") as store, FileStore(tmp_path / "elsewhere") as elsewhere:
         (parent,), (child,) = store.runs(), elsewhere.runs()
         assert (child.trace_id, child.parent_span_id) == (parent.trace_id, parent.span_id)
+        assert child.pipeline == "delays"
         link = child.inputs[0].link
         assert link is not None
         assert (link.span_id, link.resolved_by) == (parent.outputs[0].span_id, "env")

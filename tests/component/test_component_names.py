@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -49,13 +49,23 @@ def test_every_other_text_is_refused(name: str) -> None:
     assert not 1 <= len(name) <= 255 or any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
     for make in (
         lambda: mlotel.component(name),
-        lambda: mlotel.start_component(name),
         lambda: mlotel.component("a", pipeline=name),
         lambda: mlotel.component("a", inputs={"x": name}),
         lambda: mlotel.component("a", outputs=[name]),
     ):
         with pytest.raises(InvalidNameError, match=r"1 to 255|control character"):
             make()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=BAD)
+def test_a_hooks_name_is_mended(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Hooks make names while a pipeline runs: there a bad one is mended, and the run is recorded."""
+    with capture() as captured:
+        mlotel.start_component(name).end()
+    (run,) = captured.runs
+    assert 1 <= len(run.component) <= 255
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in run.component)
 
 
 @pytest.mark.parametrize("name", [None, 3, b"train", ["train"], Path("train"), str])

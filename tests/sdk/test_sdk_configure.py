@@ -63,6 +63,42 @@ def test_settings_of_a_wrong_type_are_refused_at_once(arguments: dict[str, Any])
         mlotel.configure(**arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"headers": "authorization=hunter2"},
+        {"headers": ["hunter2"]},
+        {"headers": {"authorization": b"hunter2"}},
+        {"resource_attributes": "key=hunter2"},
+        {"endpoint": "ftp://user:hunter2@host"},
+        {"endpoint": "user:hunter2@host:4318"},
+    ],
+)
+def test_what_is_refused_is_not_repeated_where_it_is_secret(arguments: dict[str, Any]) -> None:
+    """A message ends in logs and bug reports."""
+    with pytest.raises(ConfigurationError) as raised:
+        mlotel.configure(**arguments)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_digest_that_is_configured_is_used_for_everything(script: Script, tmp_path: Path) -> None:
+    """Artifacts and manifests, for tools that know SHA-256 alone."""
+    script(
+        """
+        import pathlib, mlotel, pyarrow
+        mlotel.configure(digest="sha256")
+        with mlotel.component("a") as run:
+            run.log_input(pathlib.Path(__file__))
+            run.log_input(pyarrow.table({"x": [1]}), "table")
+            for i in range(100):
+                run.log_input(b"x", f"part {i}")
+        """
+    )
+    with FileStore(tmp_path / "store") as store:
+        digests = [str(a.digest).partition(":")[0] for a in store.runs()[0].inputs]
+    assert digests == ["sha256"] * 101
+
+
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """Where it is configured, with its path."""
     (tmp_path / "file").write_text("in the way")

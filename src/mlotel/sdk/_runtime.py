@@ -258,6 +258,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         digest_algorithm=settings.digest,
         inherited=environment.artifacts(settings.environment),
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
+        pipeline=settings.environment.get(environment.PIPELINE, "").strip()[:255] or None,
     )
     return _State(_with_process(made), os.getpid(), seen, settings, collector)
 
