@@ -28,7 +28,7 @@ test-fast: $(DEV)/.ready ## run the tests that need no stack
 	@$(DEV)/bin/python -m pytest -m "not stack"
 
 test-lowest: $(LOWEST)/.ready ## run the tests that need no stack on the lowest versions declared
-	@$(LOWEST)/bin/python -m pytest -m "not stack"
+	@$(LOWEST)/bin/python -m pytest -m "not stack and not tools"
 
 # Before anything is downloaded: what cannot be tested here is told first.
 stack-check: python-check

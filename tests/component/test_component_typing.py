@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 USAGE = Path(__file__).with_name("typed_usage.py")
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.tools
 def test_mypy_sees_the_types_that_users_expect() -> None:
     """Decorated functions keep theirs, mistakes are found where they are made, and nowhere else."""
     done = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -161,7 +162,10 @@ def test_spans_of_any_resource_and_scope() -> None:
 # JSON has one NaN; protobuf keeps its sign and payload.
 floats = st.floats().map(lambda number: math.nan if math.isnan(number) else number)
 integers = st.integers(-(2**63), 2**63 - 1)
-scalars = st.one_of(st.text(), st.booleans(), integers, floats, st.binary(), st.none())
+# Before 1.43 the official encoder leaves values out that are None; test_values_at_the_edge has them in any case.
+keeps_none = tuple(map(int, version("opentelemetry-proto").split(".")[:2])) >= (1, 43)
+nothing = st.none() if keeps_none else st.nothing()
+scalars = st.one_of(st.text(), st.booleans(), integers, floats, st.binary(), nothing)
 values = st.one_of(
     scalars,
     *[st.lists(kind, max_size=4).map(tuple) for kind in (st.text(), st.booleans(), integers, floats)],
@@ -186,7 +190,7 @@ def test_any_attributes_are_as_the_official_ones(attributes: dict[str, Any], nam
     assert same(as_request(SpanLines().span(span)), encode_spans([span]))
 
 
-@given(st.dictionaries(st.text(min_size=1), values, max_size=4), st.one_of(st.none(), values), st.text(min_size=1))
+@given(st.dictionaries(st.text(min_size=1), values, max_size=4), st.one_of(nothing, values), st.text(min_size=1))
 def test_any_event_is_as_the_official_log_record(attributes: dict[str, Any], body: Any, name: str) -> None:
     """An event is the log record that the official encoder makes of it."""
     resource, scope = Resource({"service.name": "shop"}), InstrumentationScope("mlotel", "1.0")
