@@ -51,7 +51,8 @@ class Ran:
 def run_python(code: str, folder: Path, environment: dict[str, str]) -> None:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MLOTEL_"))}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        # urllib3 leaves the sockets of a pool that it clears to the garbage collector
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", code],
         cwd=folder,
         env={**inherited, **environment},
         timeout=120,
