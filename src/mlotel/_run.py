@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -22,7 +21,8 @@ from opentelemetry.trace import Status, StatusCode
 
 from mlotel import _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item, write_sidecar
-from mlotel._runtime import Runtime, describe, guard, message
+from mlotel._outcome import exception_attributes, outcome, status_text
+from mlotel._runtime import Runtime, guard
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.model import ArtifactContext
@@ -451,7 +451,7 @@ class ActiveRun:
             self._context, self._io = self._started_in, None
 
     def _end(self, error: BaseException | str | None, cpu_time: float | None, peak_memory: int | None) -> None:
-        state, error_type = _outcome(error)
+        state, error_type = outcome(error)
         span = self._span
         if self._io is not None:
             self._io.finish()
@@ -470,10 +470,16 @@ class ActiveRun:
             if error_type is not None:
                 attributes[A.ERROR_TYPE] = error_type
                 if state == "failed":
-                    span.set_status(Status(StatusCode.ERROR, _message(error)))
+                    span.set_status(Status(StatusCode.ERROR, status_text(error)))
             span.set_attributes(attributes)
             if isinstance(error, BaseException) and error_type is not None:
-                self._exception(error, error_type, end_ns)
+                self._runtime.events.emit(
+                    E.EXCEPTION,
+                    time_ns=end_ns,
+                    context=span.get_span_context(),
+                    attributes={A.MLOTEL_RUN_ID: self.run_id, **exception_attributes(error, error_type)},
+                    severity=17,  # ERROR
+                )
             span.end(end_ns)
             if not self._runtime.span_ends_run:
                 ended = {A.MLOTEL_RUN_ID: self.run_id, A.MLOTEL_RUN_STATE: state}
@@ -490,44 +496,6 @@ class ActiveRun:
             memory=memory,
             context=self._context,
         )
-
-    def _exception(self, error: BaseException, error_type: str, time_ns: int) -> None:
-        lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-50)
-        self._runtime.events.emit(
-            E.EXCEPTION,
-            time_ns=time_ns,
-            context=self._span.get_span_context(),
-            attributes={
-                A.MLOTEL_RUN_ID: self.run_id,
-                A.EXCEPTION_TYPE: error_type,
-                A.EXCEPTION_MESSAGE: message(error)[:4000],
-                A.EXCEPTION_STACKTRACE: "".join(lines)[-16_000:],
-            },
-            severity=17,  # ERROR
-        )
-
-
-def _outcome(error: BaseException | type[BaseException] | str | None) -> tuple[str, str | None]:
-    """Return the state a run ends in, and the error's type where it is one.
-
-    SystemExit is success or failure by its code. A generator that is closed early did what it was asked. What else
-    is no Exception (KeyboardInterrupt, CancelledError, trio's Cancelled) asks the run to stop: cancelled, no failure.
-    """
-    if error is None or isinstance(error, GeneratorExit):
-        return "ok", None
-    if isinstance(error, str):
-        return "failed", "_OTHER"  # what OpenTelemetry calls an error without a type
-    if isinstance(error, type) and issubclass(error, BaseException):  # end(error=ValueError): the class will do
-        return "failed", error.__qualname__
-    if isinstance(error, SystemExit):
-        return ("ok", None) if error.code in (None, 0) else ("failed", "SystemExit")
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return ("failed" if isinstance(error, Exception) else "cancelled"), name
-
-
-def _message(error: BaseException | str | None) -> str:
-    return (describe(error) if isinstance(error, BaseException) else str(error))[:1000]
 
 
 def caller_file(depth: int) -> str | None:
