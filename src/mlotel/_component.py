@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial, wraps
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from opentelemetry import context as context_api
@@ -16,7 +17,7 @@ from opentelemetry.context import Context
 from mlotel import _runtime, carriers
 from mlotel._capture import Capture, Selection, Watched, chosen
 from mlotel._names import check_name, clean_name
-from mlotel._run import ActiveRun, Settings, caller_file, current_run
+from mlotel._run import ActiveRun, Settings, current_run
 from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError, InvalidNameError
@@ -106,7 +107,7 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
     # -- context manager
 
     def __enter__(self) -> ActiveRun:
-        return self._enter(caller_file(1))
+        return self._enter(_caller_file(1))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -114,7 +115,7 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         self._leave().end(error)
 
     async def __aenter__(self) -> ActiveRun:
-        return self._enter(caller_file(1))
+        return self._enter(_caller_file(1))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -368,7 +369,7 @@ def start_component(
         experiment=experiment,
         parent=parent,
     )
-    return made._start(params, caller_file(1))
+    return made._start(params, _caller_file(1))
 
 
 def inject(carrier: headers.WritableHeaders, artifact: str | None = None) -> None:
@@ -415,3 +416,14 @@ def _context(parent: ArtifactContext | None) -> Context | None:
 
 def _kind(value: object) -> str:
     return f"the class {value.__qualname__}" if isinstance(value, type) else f"a {type(value).__qualname__}"
+
+
+def _caller_file(depth: int) -> str | None:
+    """Return the file name of the code `depth` frames above the caller; `contextlib` (ExitStack) is looked through."""
+    try:
+        frame: FrameType | None = sys._getframe(depth + 1)
+    except ValueError:
+        return None
+    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_code.co_filename

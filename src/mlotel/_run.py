@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import blake3
@@ -33,7 +30,7 @@ from mlotel.semconv import events as E
 if TYPE_CHECKING:
     from mlotel._predictions import Predictions
 
-__all__ = ["ActiveRun", "Settings", "caller_file", "current_run"]
+__all__ = ["ActiveRun", "Settings", "current_run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -496,14 +493,3 @@ class ActiveRun:
             memory=memory,
             context=self._context,
         )
-
-
-def caller_file(depth: int) -> str | None:
-    """Return the file name of the code `depth` frames above the caller; `contextlib` (ExitStack) is looked through."""
-    try:
-        frame: FrameType | None = sys._getframe(depth + 1)
-    except ValueError:
-        return None
-    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
-        frame = frame.f_back
-    return None if frame is None else frame.f_code.co_filename
