@@ -52,7 +52,7 @@ class Item:
         context: ArtifactContext | None = None,
         derived_from: object = (),
     ) -> None:
-        path = os.path.abspath(os.fsdecode(obj)) if isinstance(obj, os.PathLike) else None
+        path = _absolute(obj) if isinstance(obj, os.PathLike) else None
         if name is None:
             name = direction if path is None else clean_name(os.path.basename(path))
         else:
@@ -322,6 +322,11 @@ _DESCRIPTION = (
 )
 
 
+def _absolute(path: os.PathLike[Any]) -> str:
+    text = os.fspath(path)
+    return os.path.abspath(text if isinstance(text, str) else os.fsdecode(text))
+
+
 def write_sidecar(path: str, context: ArtifactContext) -> None:
     """Put the context of a file that a run wrote beside it. Raises OSError."""
     sidecar.write(Path(path), context)
@@ -339,5 +344,5 @@ def _is_input(item: object, name: str, logged: weakref.ref[Any] | str | None) ->
     if isinstance(item, str):
         return item == name
     if isinstance(logged, str):
-        return isinstance(item, os.PathLike) and os.path.abspath(os.fsdecode(item)) == logged
+        return isinstance(item, os.PathLike) and _absolute(item) == logged
     return logged is not None and logged() is item

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mlotel.errors import InvalidNameError
 
 __all__ = ["check_name", "clean_name"]
@@ -13,11 +15,19 @@ def check_name(name: object, what: str) -> str:
     """Return `name` if it can name a component or artifact, else raise InvalidNameError."""
     if not isinstance(name, str):
         raise InvalidNameError(f"{what} must be text, not {type(name).__name__}: give a name such as 'train'")
-    if not 1 <= len(name) <= _LONGEST:
-        raise InvalidNameError(f"{what} must have 1 to 255 characters, this one has {len(name)}")
-    if not (name.isascii() and name.isprintable()) and not all(map(_is_allowed, name)):
-        raise InvalidNameError(f"{what} {name!r} holds a control character or half a surrogate pair: remove it")
+    fault = _fault(name)
+    if fault is not None:
+        raise InvalidNameError(f"{what} {fault}")
     return name
+
+
+@lru_cache(maxsize=1024)  # the same few names come again with each run
+def _fault(name: str) -> str | None:
+    if not 1 <= len(name) <= _LONGEST:
+        return f"must have 1 to 255 characters, this one has {len(name)}"
+    if not (name.isascii() and name.isprintable()) and not all(map(_is_allowed, name)):
+        return f"{name!r} holds a control character or half a surrogate pair: remove it"
+    return None
 
 
 def clean_name(file: str) -> str:

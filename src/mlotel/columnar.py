@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TABLE_SUFFIXES", "TableSource", "is_table", "open_path", "open_table", "table_suffix"]
 
 TABLE_SUFFIXES = (".parquet", ".feather", ".arrow", ".ipc")
+_LONGEST_SUFFIX = max(map(len, TABLE_SUFFIXES))
 """Suffixes of the files that `open_path` reads, in lower case; `.pq` and `.arrows` are not claimed."""
 
 _BLOCK_ROWS = 131_072
@@ -226,6 +227,8 @@ def _from_protocol(obj: Any, pa: Any) -> TableSource:
 
 def table_suffix(path: str) -> str | None:
     """Return the suffix, in lower case, by which `open_path` would read the file, or None if it would not."""
+    if not path[-_LONGEST_SUFFIX:].lower().endswith(TABLE_SUFFIXES):  # most files: asked for each artifact of each run
+        return None
     suffix = os.path.splitext(path)[1].lower()
     return suffix if suffix in TABLE_SUFFIXES else None
 

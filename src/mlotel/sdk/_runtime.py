@@ -302,15 +302,17 @@ def _producers(root: Path | None) -> Producers:
 
 
 def _fingerprinter(algorithm: str, root: Path | None) -> Any:
-    cache: Any = None
+    made: Any = None
 
     def fingerprint(obj: object, *, scope: str | None = None) -> Fingerprint:
-        nonlocal cache
-        from mlotel import hashing  # loaded when the first artifact comes
+        nonlocal made
+        if made is None:
+            from mlotel import hashing  # loaded when the first artifact comes
 
-        if cache is None:
             cache = hashing.StatCache(None if root is None else root / "digests.sqlite")
-        return hashing.fingerprint(obj, algorithm=algorithm, scope=scope, cache=cache)
+            made = functools.partial(hashing.fingerprint, algorithm=algorithm, cache=cache)
+        found: Fingerprint = made(obj, scope=scope)
+        return found
 
     return fingerprint
 

@@ -90,7 +90,7 @@ class LineEncoder:
                 parent_id,
                 flags,
                 name,
-                span.kind.value + 1,
+                span.kind._value_ + 1,
                 span.start_time or 0,
                 span.end_time or 0,
             ),
@@ -275,7 +275,7 @@ def _encoder_for(resource: Any, scope: Any) -> LineEncoder:
 
 def _status(status: Any) -> bytes:
     """The status, and the end of the span object."""
-    code = status.status_code.value
+    code = status.status_code._value_  # as .value, without the descriptor's price
     if status.description:
         return b',"status":{"message":%b,"code":%d}}' % (encode_text(status.description), code)
     return b',"status":{"code":%d}}' % code if code else b',"status":{}}'
