@@ -143,7 +143,7 @@ def measure_files(size: int, repeat: int) -> list[Row]:
 
         def by_hand() -> bytes:
             hasher = blake3()
-            buffer = memoryview(bytearray(1 << 20))
+            buffer = memoryview(bytearray(1 << 18))
             with path.open("rb", buffering=0) as file:
                 while count := file.readinto(buffer):
                     hasher.update(buffer[:count])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import mmap
 import os
 import stat
@@ -12,16 +11,16 @@ from collections.abc import Iterator
 from blake3 import blake3
 
 from mlotel.errors import ArtifactError
-from mlotel.hashing._algorithms import Hasher, framed, new_hasher, written
+from mlotel.hashing._algorithms import framed, new_hasher, written
 from mlotel.hashing._cache import StatCache
 from mlotel.model import Fingerprint
 
 __all__ = ["CHANGED", "fingerprint_file", "fingerprint_tree", "same_content", "special_file_note", "status_of"]
 
 CHANGED = "no digest: changed while it was read"
-_BLOCK = 1 << 20
-# From this size on a thread that reads ahead is worth starting.
-_READ_AHEAD = 4 << 20
+# What is read fits the processor's own cache, so that hashing it does not fetch it from memory again. A thread that
+# reads ahead gains where another core is idle (0.9 of a mapped file's speed, against 0.8), and loses more where none is.
+_BLOCK = 1 << 18
 # What mlotel leaves in a folder is not its content: sidecars change with each run, a store with each span.
 SIDECAR_SUFFIX = ".mlotel.json"
 STORE_NAME = ".mlotel"
@@ -139,35 +138,11 @@ def _read(descriptor: int, size: int, algorithm: str, mapped: bool, threads: int
     else:
         total = 0
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        if size >= _READ_AHEAD:
-            return _read_ahead(file, hasher), hasher.digest()
         buffer = memoryview(bytearray(_BLOCK))
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])
             total += count
     return total, hasher.digest()
-
-
-def _read_ahead(file: io.FileIO, hasher: Hasher) -> int:
-    """Hash one block while a thread reads the next: 0.9 of a mapped file's speed, against 0.7 without it."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    blocks = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
-    total = 0
-    turn = 0
-    count = file.readinto(blocks[0])
-    with ThreadPoolExecutor(1, thread_name_prefix="mlotel-digest") as pool:
-        while count:
-            try:
-                ahead = pool.submit(file.readinto, blocks[1 - turn])
-            except RuntimeError:
-                # The interpreter is shutting down and starts no threads any more.
-                ahead = None
-            hasher.update(blocks[turn][:count])
-            total += count
-            turn = 1 - turn
-            count = file.readinto(blocks[turn]) if ahead is None else ahead.result()
-    return total
 
 
 def fingerprint_tree(path: str, *, algorithm: str, cache: StatCache | None = None) -> Fingerprint:
