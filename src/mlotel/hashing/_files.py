@@ -19,7 +19,7 @@ __all__ = ["CHANGED", "fingerprint_file", "fingerprint_tree", "same_content", "s
 
 CHANGED = "no digest: changed while it was read"
 # What is read fits the processor's own cache, so that hashing it does not fetch it from memory again. A thread that
-# reads ahead gains where another core is idle (0.9 of a mapped file's speed, against 0.8), and loses more where none is.
+# reads ahead gains where another core is idle (0.9 of a mapped file's speed, not 0.8), and loses more where none is.
 _BLOCK = 1 << 18
 # What mlotel leaves in a folder is not its content: sidecars change with each run, a store with each span.
 SIDECAR_SUFFIX = ".mlotel.json"
