@@ -422,7 +422,7 @@ by predict  {ids["predict"]}  ✓ ok  2023-11-14 22:13:35Z  4 s
 │       └── flights.csv  dataset  30 MB  {short["raw"]}
 │           no run wrote it: file:///data/flights.csv
 └── model  model  812 kB  {short["model"]}
-    by train  {ids["train"]}  ✓ ok  2023-11-14 22:13:29Z  3 s  (found by embedded)
+    by train  {ids["train"]}  ✓ ok  2023-11-14 22:13:29Z  3 s  (found by embedded context)
     └── features  ↑ shown above
 store: {delays} · 4 runs, 5 artifacts
 """

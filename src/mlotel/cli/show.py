@@ -91,7 +91,6 @@ def _print_run(console: Console, run: Run) -> None:
             "service": run.service,
             "environment": read(A.DEPLOYMENT_ENVIRONMENT_NAME),
             "host": read(A.HOST_NAME),
-            "python": read(A.PROCESS_RUNTIME_VERSION),
             "process": read(A.PROCESS_PID),
             "peak memory": bytes_(peak) if isinstance(peak, int) else None,
             "trace id": run.trace_id,

@@ -22,6 +22,8 @@ __all__ = ["print_tree"]
 _INDENT = 4  # columns a level, as rich draws it
 _LABEL = 40  # columns that words need
 _MOST_LEVELS = 40
+# Where the words are not those of mlotel.link.resolved_by
+_WAYS = {"embedded": "embedded context", "env": "environment", "latest_write": "digest, latest write"}
 
 
 def print_tree(console: Console, lineage: Lineage, *, whole: bool = True) -> None:
@@ -128,7 +130,7 @@ class _Branches:
             label.append("\nby ", style="dim").append_text(self._run_label(run))
             found_by = self._found_by.get((node, reader or ""))
             if found_by:
-                label.append(f"  (found by {clean(found_by).replace('_', ' ')})", style="dim")
+                label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
         elif self._whole and not self._writers[node]:
             label.append("\nno run wrote it" + (f": {clean(artifact.uri)}" if artifact.uri else ""), style="dim")
         return label
