@@ -112,6 +112,29 @@ def test_providers_set_after_the_first_run_are_used_from_then_on(script: Script,
     assert states["outer"] == "ok"
 
 
+def test_providers_set_one_after_the_other_write_each_span_once(script: Script, tmp_path: Path) -> None:
+    """Each new provider makes the runtime anew; what the tracer provider was given for the store stays one processor."""
+    script(
+        """
+        import mlotel
+        from opentelemetry import metrics, trace
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.trace import TracerProvider
+        trace.set_tracer_provider(TracerProvider())
+        with mlotel.component("first"):
+            pass
+        metrics.set_meter_provider(MeterProvider())
+        mlotel.configure(service_name="other")
+        with mlotel.component("second"):
+            pass
+        """,
+        MLOTEL_STORE=tmp_path / "store",
+    )
+    lines = [line for path in (tmp_path / "store").rglob("*.jsonl") for line in path.read_text().splitlines()]
+    spans = [line for line in lines if "resourceSpans" in line]
+    assert [sum(f'"name":"{name}"' in line for line in spans) for name in ("first", "second")] == [1, 1]
+
+
 def test_no_global_provider_is_ever_set(script: Script) -> None:
     """With or without a collector, the API's stand-ins stay: the application may still set its own."""
     script(

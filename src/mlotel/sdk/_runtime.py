@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
-from mlotel._runtime import EventSink, Producers, Runtime, SystemClock, guard, logger, nothing
+from mlotel._runtime import EventSink, Runtime, SystemClock, guard, logger, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError
@@ -44,6 +45,8 @@ _lock = threading.RLock()
 _settings = Settings()
 _state: _State | None = None
 _retired: list[Collector] = []
+_written_by: weakref.WeakKeyDictionary[object, Path] = weakref.WeakKeyDictionary()
+"""The store that each provider's spans go to."""
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ def configure(
         ConfigurationError: a value cannot be used; the message says what to write.
         StoreError: the store cannot be written.
     """
-    global _settings, _state
+    global _settings
     with _lock:
         changes: dict[str, Any] = {
             "store": store if store is None or store is False else _writable(store),
@@ -248,7 +251,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         tracer=tracer,
         events=events,
         instruments=Instruments(None if meters is None else meters.get_meter(SCOPE_NAME, __version__)),
-        producers=_producers(root if embedded else None),
+        producers=ProducerLookup(root if embedded else None),
         fingerprint=_fingerprinter(settings.digest, root if embedded else None),
         clock=SystemClock(),
         new_run_id=ids.run_id,
@@ -264,12 +267,16 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
 
 
 def _write_to(provider: Any, journal: Journal) -> None:
+    """Let spans of `provider` go to the store too; a processor cannot be taken away again, so there is one at most."""
+    if _written_by.get(provider) == journal.root:
+        return
     if not hasattr(provider, "add_span_processor"):
         logger.warning("mlotel: the application's tracer provider takes no span processor: the store gets no spans")
         return
     from mlotel.sdk._processor import JournalProcessor
 
     provider.add_span_processor(JournalProcessor(journal))
+    _written_by[provider] = journal.root
 
 
 def _with_process(made: Runtime) -> Runtime:
@@ -295,10 +302,6 @@ def _with_process(made: Runtime) -> Runtime:
         attributes={key: value for key, value in found.items() if value is not None},
         start_attributes={key: value for key, value in start.items() if value is not None},
     )
-
-
-def _producers(root: Path | None) -> Producers:
-    return ProducerLookup(root)
 
 
 def _fingerprinter(algorithm: str, root: Path | None) -> Any:
