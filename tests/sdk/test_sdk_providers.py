@@ -113,7 +113,7 @@ def test_providers_set_after_the_first_run_are_used_from_then_on(script: Script,
 
 
 def test_providers_set_one_after_the_other_write_each_span_once(script: Script, tmp_path: Path) -> None:
-    """Each new provider makes the runtime anew; what the tracer provider was given for the store stays one processor."""
+    """Each new provider makes the runtime anew; the tracer provider keeps its one processor for the store."""
     script(
         """
         import mlotel
