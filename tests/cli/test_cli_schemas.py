@@ -73,7 +73,9 @@ def test_what_is_printed_is_what_the_schemas_describe(mlotel, every_kind, book):
     for made in book.made:
         validator("run").validate(mlotel("show", made.run_id, "--store", every_kind, "--format", "json").json)
         validator("history").validate(mlotel("history", made.component, "--store", every_kind, "--format", "json").json)
-        validator("lineage").validate(mlotel("lineage", made.run_id, "--store", every_kind, "--format", "json").json)
+        for way in ([], ["--forward"], ["--both"]):
+            found = mlotel("lineage", made.run_id, *way, "--store", every_kind, "--format", "json").json
+            validator("lineage").validate(found)
     found = mlotel("lineage", "end", "--store", every_kind, "--format", "json").json
     assert {len(found["runs"]), len(found["artifacts"])} == {2, 4}
     validator("lineage").validate(found)

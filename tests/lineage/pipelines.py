@@ -178,6 +178,16 @@ class BookStore:
         ]
         return sorted(found, key=lambda each: -each.time_ns)
 
+    def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
+        self.questions += 1
+        found = [
+            each
+            for run in self._runs
+            for each in run.inputs
+            if each.link is not None and (each.link.trace_id, each.link.span_id) == (trace_id, span_id)
+        ]
+        return sorted(found, key=lambda each: -each.time_ns)
+
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]:
         return self._manifests.get(span_id, ())
 

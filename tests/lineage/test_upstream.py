@@ -7,8 +7,8 @@ from dataclasses import replace
 import networkx as nx
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from pipelines import Book, BookStore, Io, digest
+from random_pipelines import behind, books, dependencies
 
 from mlotel.lineage import LATEST_WRITE, node_id, resolve, upstream
 from mlotel.model import Edge, Lineage, Link
@@ -333,58 +333,14 @@ def test_a_trace_of_several_runs_stands_for_all_of_them(book, opened):
     assert (found.root, components(found)) == (trace, ["ingest", "train", "report"])
 
 
-@st.composite
-def books(draw: st.DrawFn) -> Book:
-    """Pipelines in which each run reads some of what was written before it, by digest or by link."""
-    book = Book()
-    contents = [f"raw {number}" for number in range(3)]
-    for number in range(draw(st.integers(1, 12))):
-        reads = [Io(each) for each in draw(st.lists(st.sampled_from(contents), max_size=3, unique=True))]
-        written = draw(st.lists(st.sampled_from([f"content {n}" for n in range(6)]), max_size=2, unique=True))
-        linked = [
-            replace(each, link=producer)
-            if (producer := next((o for r in book.made for o in r.outputs if o.name == each.content), None))
-            and draw(st.booleans())
-            else each
-            for each in reads
-        ]
-        narrowed = [
-            Io(
-                each,
-                derived_from=tuple(draw(st.sets(st.sampled_from([io.content or "" for io in reads])))) if reads else (),
-            )
-            for each in written
-        ]
-        book.run(f"run {number}", linked, narrowed)
-        contents += written
-    return book
-
-
 @settings(deadline=None)
 @given(books())
 def test_the_walk_finds_what_reachability_in_the_graph_of_ios_finds(book):
     """Over random pipelines the runs found are the ancestors, in networkx, in a graph that has a node for every I/O."""
-    graph = nx.DiGraph()
-    writers: dict[str, list] = {}
-    spans = {each.span_id: each for run in book.made for each in run.outputs}
-    for run in book.made:
-        graph.add_node(run.run_id)
-        for read in run.inputs:
-            before = [each for each in writers.get(read.digest, []) if each.time_ns <= read.time_ns]
-            producer = spans[read.link.span_id] if read.link else before[-1] if before else None
-            graph.add_edge(read.span_id, run.run_id)
-            if producer is not None:
-                graph.add_edge(producer.span_id, read.span_id)
-        for written in run.outputs:
-            writers.setdefault(written.digest, []).append(written)
-            for source in written.derived_from or [each.span_id for each in run.inputs]:
-                graph.add_edge(source, written.span_id)
-    made_by = {each.span_id: run.run_id for run in book.made for each in run.outputs}
+    graph, store = dependencies(book), BookStore(book.made)
 
-    store = BookStore(book.made)
     for run in book.made:
-        expected = {made_by[each] for each in nx.ancestors(graph, run.run_id) if each in made_by} | {run.run_id}
-        assert {each.run_id for each in upstream(store, run).runs} == expected
+        assert {each.run_id for each in upstream(store, run).runs} == behind(graph, run)
 
 
 @settings(deadline=None)

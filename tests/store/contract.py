@@ -37,9 +37,10 @@ class StoreContract:
             store.run_of_span("0" * 31 + "1", "0" * 15 + "1"),
             store.find_artifacts(digest=digest("a")),
             store.writer_of(digest("a")),
+            store.readers_of("0" * 31 + "1", "0" * 15 + "1"),
         )
 
-        assert [bool(answer) for answer in answers] == [False] * 5
+        assert [bool(answer) for answer in answers] == [False] * 6
 
     def test_a_whole_run_is_read_back(self, store_of: StoreOf) -> None:
         """Every field of a run and of its artifacts comes back as it was written."""
@@ -264,7 +265,9 @@ class StoreContract:
         found = store.readers_of(written["traceId"], written["spanId"])
 
         assert [artifact.run_id for artifact in found] == [other.run_id, reader.run_id]
+        assert store.readers_of(written["traceId"].upper(), written["spanId"].upper()) == found
         assert store.readers_of(RunLines(7).trace_id, written["spanId"]) == ()
+        assert store.readers_of(written["traceId"], "no span id") == ()
 
     def test_a_run_that_has_only_started(self, store_of: StoreOf) -> None:
         """A start record alone makes a run, with its parameters and what it has read so far."""

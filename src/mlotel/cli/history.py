@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlotel.cli.documents import run_document
-from mlotel.cli.options import FormatOption, LimitOption, OutputFormat, StoreOption, nearest, open_store
+from mlotel.cli.options import FormatOption, JaegerOption, LimitOption, OutputFormat, StoreOption, nearest, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_table, state_text
 from mlotel.cli.text import clean, duration, number, short_id, when
@@ -25,12 +25,13 @@ def command(
     limit: LimitOption = 20,
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
+    jaeger: JaegerOption = None,
 ) -> None:
     """List the runs of one component, latest first, with what may have changed between them.
 
     Example: mlotel history train
     """
-    with open_store(store) as opened:
+    with open_store(store, jaeger) as opened:
         runs = opened.store.runs(component=component, limit=limit)
         if not runs:
             known = sorted({run.component for run in opened.store.runs(limit=_LOOKED_AT)})

@@ -1,27 +1,36 @@
-"""`mlotel lineage`: what an output was made from."""
+"""`mlotel lineage`: what an output was made from, and what it touched."""
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from mlotel.cli.documents import lineage_document
-from mlotel.cli.options import StoreOption, open_store
+from mlotel.cli.mermaid import mermaid
+from mlotel.cli.options import JaegerOption, StoreOption, open_store, time_option
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, duration, short_id, when
 from mlotel.cli.tree import print_tree
 from mlotel.errors import RunNotFoundError
-from mlotel.lineage import node_id, resolve, upstream
+from mlotel.lineage import Root, around, downstream, node_id, resolve, upstream
 from mlotel.model import Lineage
+from mlotel.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["LineageFormat", "command"]
+
+
+class _Walk(Protocol):
+    def __call__(
+        self, store: Store, root: Root, *, depth: int | None, since_ns: int | None, until_ns: int | None
+    ) -> Lineage: ...
 
 
 class LineageFormat(StrEnum):
@@ -30,6 +39,7 @@ class LineageFormat(StrEnum):
     TREE = "tree"
     TABLE = "table"
     JSON = "json"
+    MERMAID = "mermaid"
 
 
 def command(
@@ -42,31 +52,72 @@ def command(
             show_default=False,
         ),
     ],
+    forward: Annotated[
+        bool, typer.Option("--forward", help="What it touched, instead of what it was made from.")
+    ] = False,
+    both: Annotated[bool, typer.Option("--both", help="What it was made from and what it touched.")] = False,
     depth: Annotated[
         int | None,
-        typer.Option("--depth", "-d", min=0, metavar="N", help="Go back over N runs; all of them if not given."),
+        typer.Option("--depth", "-d", min=0, metavar="N", help="Go over N runs, each way; all of them if not given."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Follow no run that began earlier: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d).",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="TIME", help="Follow no run that began later.", show_default=False),
     ] = None,
     output_format: Annotated[
-        LineageFormat, typer.Option("--format", "-f", help="A tree or a table to read, or JSON for programs.")
+        LineageFormat,
+        typer.Option(
+            "--format", "-f", help="A tree or a table to read, JSON for programs, or the text of a Mermaid flowchart."
+        ),
     ] = LineageFormat.TREE,
     store: StoreOption = None,
+    jaeger: JaegerOption = None,
 ) -> None:
-    """Show everything that an output, or a run, was made from.
+    """Show everything that an output, or a run, was made from, or everything that it touched.
 
     Example: mlotel lineage out/predictions.parquet
     """
-    with open_store(store) as opened:
+    if forward and both:
+        raise typer.BadParameter("--forward is one way and --both is two: leave one of them out")
+    since_ns, until_ns = time_option(since), time_option(until)
+    if since_ns is not None and until_ns is not None and since_ns > until_ns:
+        raise typer.BadParameter("--since is later than --until: nothing lies between them")
+    with open_store(store, jaeger) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
-        found = upstream(opened.store, resolve(opened.store, what), depth=depth)
+        root = resolve(opened.store, what)
+
+        def walk(way: _Walk) -> Lineage:
+            return way(opened.store, root, depth=depth, since_ns=since_ns, until_ns=until_ns)
+
+        found = walk(around if both else downstream if forward else upstream)
         if output_format is LineageFormat.JSON:
             print_json(lineage_document(found))
             return
+        if output_format is LineageFormat.MERMAID:
+            sys.stdout.write(mermaid(found))
+            return
         console = make_console()
+        whole = depth is None and since is None and until is None
         if output_format is LineageFormat.TABLE:
             _print_table(console, found)
+        elif both:
+            # In one graph, what leads back and what leads on can no longer be told apart.
+            console.print("made from", style="dim")
+            print_tree(console, walk(upstream), whole=whole)
+            console.print("touched", style="dim")
+            print_tree(console, walk(downstream), forward=True, whole=whole)
         else:
-            print_tree(console, found, whole=depth is None)
+            print_tree(console, found, forward=forward, whole=whole)
         counts = f" · {amount(len(found.runs), 'run')}, {amount(len(found.artifacts), 'artifact')}"
         caption(console, opened, more=counts)
         if found.partial:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlotel.errors import StoreNotFoundError
+from mlotel.cli.output import complain
+from mlotel.errors import ConfigurationError, StoreNotFoundError
 from mlotel.store import Store
 
-__all__ = ["FormatOption", "LimitOption", "OpenedStore", "OutputFormat", "StoreOption", "nearest", "open_store"]
+__all__ = [
+    "FormatOption",
+    "JaegerOption",
+    "LimitOption",
+    "OpenedStore",
+    "OutputFormat",
+    "StoreOption",
+    "nearest",
+    "open_store",
+    "time_option",
+]
 
 
 class OutputFormat(StrEnum):
@@ -34,8 +48,46 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
+JaegerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jaeger",
+        metavar="URL",
+        help="Read Jaeger instead of a store: its gRPC query service, e.g. http://localhost:16685. Searches go back "
+        "30 days.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="A table to read, or JSON for programs.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs, latest first.")]
+
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_option(text: str | None, *, clock: Callable[[], int] = time.time_ns) -> int | None:
+    """Return a time as nanoseconds since the epoch: RFC 3339, or how long ago, as in 7d or 12h; None of None.
+
+    A date alone is its midnight, and a time without an offset is in UTC.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if text is None:
+        return None
+    try:
+        if match := _AGO.fullmatch(text.strip()):
+            return clock() - timedelta(**{_UNITS[match[2]]: float(match[1])}) // timedelta(microseconds=1) * 1000
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no time: write it as 2026-11-21T09:30:00Z, or as how long ago: 12h, 7d (s, m, h, d, w)"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +95,7 @@ class OpenedStore:
     """A store and the place where it was found. `exists` is False where nothing has been recorded there yet."""
 
     store: Store
-    path: Path
+    path: Path | str
     exists: bool
     unread: Callable[[], int]
     """How many lines of the store could not be read."""
@@ -51,6 +103,8 @@ class OpenedStore:
     @property
     def advice(self) -> str:
         """What to do about a store that holds no runs."""
+        if isinstance(self.path, str):
+            return f"no runs in {self.path} in the last 30 days: see that a collector sends it what runs tell"
         return (
             f"no runs in {self.path}: record one with mlotel.component(...) or `mlotel exec --component NAME -- CMD`, "
             "or name another store with --store or MLOTEL_STORE"
@@ -58,12 +112,19 @@ class OpenedStore:
 
 
 @contextmanager
-def open_store(path: Path | None) -> Iterator[OpenedStore]:
-    """Open the store at `path`, or the one that runs of this folder go to.
+def open_store(path: Path | None, jaeger: str | None = None) -> Iterator[OpenedStore]:
+    """Open the store at `path`, a Jaeger, or the store that runs of this folder go to.
 
     Raises:
+        ConfigurationError: `path` and `jaeger` were both given, or `jaeger` is no address.
         StoreNotFoundError: `path` was given and nothing is there, or there is none to look for.
     """
+    if jaeger is not None:
+        if path is not None:
+            raise ConfigurationError("--store and --jaeger are two places to read: give one of them")
+        with _open_jaeger(jaeger) as opened:
+            yield opened
+        return
     from mlotel.store.files import FileStore
     from mlotel.store.location import find_store
     from mlotel.store.memory import MemoryStore
@@ -83,6 +144,18 @@ def open_store(path: Path | None) -> Iterator[OpenedStore]:
             return status.skipped + status.torn
 
         yield OpenedStore(store, found, exists=True, unread=unread)
+
+
+@contextmanager
+def _open_jaeger(url: str) -> Iterator[OpenedStore]:
+    from mlotel.store.jaeger import JaegerStore
+
+    with JaegerStore(url) as store:
+        try:
+            yield OpenedStore(store, f"Jaeger at {url}", exists=True, unread=lambda: 0)
+        finally:  # of what was not found, too
+            for problem in store.problems:
+                complain(f"the answer is partial: {problem}")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlotel.cli.documents import run_document
-from mlotel.cli.options import FormatOption, LimitOption, OutputFormat, StoreOption, open_store
+from mlotel.cli.options import FormatOption, JaegerOption, LimitOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import caption, counted, print_runs
 from mlotel.cli.text import clean
@@ -22,12 +22,13 @@ def command(
     ] = None,
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
+    jaeger: JaegerOption = None,
 ) -> None:
     """List the latest runs.
 
     Example: mlotel runs --component train --limit 5
     """
-    with open_store(store) as opened:
+    with open_store(store, jaeger) as opened:
         runs = opened.store.runs(component=component, limit=limit)
         if output_format is OutputFormat.JSON:
             if not opened.exists:

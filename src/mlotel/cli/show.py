@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlotel.cli.documents import predictions, run_document
-from mlotel.cli.options import FormatOption, OutputFormat, StoreOption, open_store
+from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, extent, print_table, state_text
 from mlotel.cli.text import bytes_, clean, duration, number, short_digest, timestamp
@@ -31,12 +31,13 @@ def command(
     ],
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
+    jaeger: JaegerOption = None,
 ) -> None:
     """Show one run in full: what ran, when, where and how, and what it read and wrote.
 
     Example: mlotel show 3f9a12c4
     """
-    with open_store(store) as opened:
+    with open_store(store, jaeger) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         found = resolve_run(opened.store, run)

@@ -1,4 +1,4 @@
-"""A lineage as a tree: the root first, under each artifact what its producer read, each node once."""
+"""A lineage as a tree, each node once: what the root was made from, or what it touched."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ _MOST_LEVELS = 40
 _WAYS = {"embedded": "embedded context", "env": "environment", "latest_write": "digest, latest write"}
 
 
-def print_tree(console: Console, lineage: Lineage, *, whole: bool = True) -> None:
-    """Print a lineage as a tree, going back in time from the root.
+def print_tree(console: Console, lineage: Lineage, *, forward: bool = False, whole: bool = True) -> None:
+    """Print a lineage as a tree, going back in time from the root, or forward.
 
-    An artifact and the run that wrote it share a node, so that each step back is one level. A node that stands in
-    several places is printed in the first and referred to in the others; what lies deeper than the terminal has room
-    for is continued in a tree of its own. `whole` says that the walk was not cut by a depth, so that an artifact
-    without a producer is a source.
+    Back, an artifact and the run that wrote it share a node, so that each step is one level; forward, the runs that
+    read an artifact are below it, and below a run what it wrote. A node that stands in several places is printed in
+    the first and referred to in the others; what lies deeper than the terminal has room for is continued in a tree of
+    its own. `whole` says that the walk was not cut by a depth or a time, so that an artifact without a producer is a
+    source, and one without a reader an end.
     """
     levels = min(_MOST_LEVELS, max(1, (console.width - _LABEL) // _INDENT))
-    for tree in _Branches(console, lineage, whole, levels).trees():
+    branches = _ForwardBranches if forward else _Branches
+    for tree in branches(console, lineage, whole, levels).trees():
         print_trimmed(console, tree)
 
 
 class _Branches:
-    """The trees of one lineage while they are built."""
+    """The trees of one lineage while they are built, going back."""
 
     def __init__(self, console: Console, lineage: Lineage, whole: bool, levels: int) -> None:
         self._console = console
@@ -51,12 +53,16 @@ class _Branches:
         self._artifacts = {node_id(each): each for each in lineage.artifacts}
         self._writers: defaultdict[str, list[str]] = defaultdict(list)
         self._reads: defaultdict[str, list[str]] = defaultdict(list)
+        self._readers: defaultdict[str, list[str]] = defaultdict(list)
+        self._wrote: defaultdict[str, list[str]] = defaultdict(list)
         self._found_by: dict[tuple[str, str], str] = {}
         for edge in lineage.edges:
             if edge.kind == "write":
                 self._writers[edge.target].append(edge.source)
+                self._wrote[edge.source].append(edge.target)
             else:
                 self._reads[edge.target].append(edge.source)
+                self._readers[edge.source].append(edge.target)
                 if edge.resolved_by:
                     self._found_by[edge.source, edge.target] = edge.resolved_by
         self._shown: set[str] = set()
@@ -155,3 +161,43 @@ class _Branches:
         inputs = self._runs[reader].inputs if reader else ()
         names = (each.name for each in inputs if node in (each.digest, each.span_id))
         return next(names, self._artifacts[node].name)
+
+
+class _ForwardBranches(_Branches):
+    """The same, going forward: `reader` is then the node above, of either kind."""
+
+    def _roots(self) -> list[str]:
+        """The root; of a whole trace, those of its runs that were made from nothing else here."""
+        root = self._lineage.root
+        if root in self._runs or root in self._artifacts:
+            return [root]
+        written = {edge.target for edge in self._lineage.edges if edge.kind == "write"}
+        made = {edge.target for edge in self._lineage.edges if edge.kind == "read" and edge.source in written}
+        starts = [run.run_id for run in self._lineage.runs if run.run_id not in made]
+        return starts or [run.run_id for run in self._lineage.runs[:1]]
+
+    def _leads_on(self, node: str) -> bool:
+        return bool(self._readers[node] or self._wrote[node])
+
+    def _children(self, node: str) -> list[tuple[str, str | None]]:
+        return [(each, node) for each in (self._wrote if node in self._runs else self._readers)[node]]
+
+    def _label(self, node: str, reader: str | None) -> Text:
+        if node in self._artifacts:
+            label = describe_artifact(self._artifacts[node])
+            if self._whole and not self._readers[node]:
+                label.append("  not read by any run", style="dim")
+            return label
+        label = describe_run(self._console, self._runs[node])
+        above = self._artifacts.get(reader or "")
+        if above is not None:
+            name = self._name_read(node_id(above), node)
+            if name != above.name:
+                label.append(f"  read as {clean(name)}", style="dim")
+            found_by = self._found_by.get((node_id(above), node))
+            if found_by:
+                label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
+        return label
+
+    def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
+        return super()._reference(node, None, arrow, where)

@@ -1,8 +1,9 @@
-"""Lineage: what an output was made from, over any store, and what a reference typed by a person stands for."""
+"""Lineage: what an output was made from and what it touched, over any store, and what a typed reference stands for."""
 
 from __future__ import annotations
 
+from mlotel.lineage._directions import LATEST_WRITE
 from mlotel.lineage._references import Root, node_id, resolve, resolve_run
-from mlotel.lineage._walk import LATEST_WRITE, upstream
+from mlotel.lineage._walk import around, downstream, upstream
 
-__all__ = ["LATEST_WRITE", "Root", "node_id", "resolve", "resolve_run", "upstream"]
+__all__ = ["LATEST_WRITE", "Root", "around", "downstream", "node_id", "resolve", "resolve_run", "upstream"]

@@ -39,3 +39,7 @@ class Store(Protocol):
     ) -> Sequence[Artifact]:
         """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
         ...
+
+    def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
+        """The artifacts that were read with a link to this span as their producer's, latest first."""
+        ...
