@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -325,11 +324,6 @@ _DESCRIPTION = (
 def _absolute(path: os.PathLike[Any]) -> str:
     text = os.fspath(path)
     return os.path.abspath(text if isinstance(text, str) else os.fsdecode(text))
-
-
-def write_sidecar(path: str, context: ArtifactContext) -> None:
-    """Put the context of a file that a run wrote beside it. Raises OSError."""
-    sidecar.write(Path(path), context)
 
 
 def _reference(obj: object) -> weakref.ref[Any] | None:

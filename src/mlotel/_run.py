@@ -17,11 +17,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode
 
 from mlotel import _heartbeat, carriers, provenance
-from mlotel._artifacts import Artifacts, Item, write_sidecar
+from mlotel._artifacts import Artifacts, Item
 from mlotel._outcome import exception_attributes, outcome, status_text
 from mlotel._runtime import Runtime, guard
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
+from mlotel.carriers import sidecar as sidecar_file
 from mlotel.model import ArtifactContext
 from mlotel.parameters import attribute_value, numbers, parameter_value
 from mlotel.semconv import attributes as A
@@ -197,10 +198,6 @@ class ActiveRun:
         """The run's OpenTelemetry span."""
         return self._span
 
-    @property
-    def _sampled(self) -> bool:
-        return self._recording and self._span.is_recording()
-
     def _now(self) -> int:
         # durations are monotonic: a wall clock that is set back does not make a run end before it began
         return self._origin_ns + self._runtime.clock.monotonic_ns()
@@ -262,7 +259,7 @@ class ActiveRun:
                 item = Item("output", obj, name, type, uri, scope, None, derived_from)
                 written = self._artifacts.log(item)
                 if sidecar and written is not None and item.path is not None:
-                    write_sidecar(item.path, written)
+                    sidecar_file.write(Path(item.path), written)
         except Exception as error:
             guard(f"log_output of component {self.name!r}", error)
         return obj

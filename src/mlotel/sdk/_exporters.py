@@ -179,6 +179,21 @@ class Gate(Generic[T]):
         logger.warning("mlotel: %s could not be sent to %s%s", self._signal, self._backend.endpoint, kept)
 
 
+class _Closable:
+    """What the three exporters have in common: they buffer nothing, and end once."""
+
+    gate: Gate[Any]
+    _inner: Any
+
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        if not self.gate.closing:
+            self.gate.closing = True
+            self._inner.shutdown()
+
+    def force_flush(self, *_: Any, **__: Any) -> bool:
+        return True
+
+
 class TraceProcessor(BatchSpanProcessor):
     """The SDK's batch processor, which also notes what is on its way."""
 
@@ -192,7 +207,7 @@ class TraceProcessor(BatchSpanProcessor):
         super().on_end(span)
 
 
-class TraceExporter(SpanExporter):
+class TraceExporter(_Closable, SpanExporter):
     """Sends spans to the collector, or spools them."""
 
     def __init__(self, inner: Any, spool: Journal | None, backend: Backend) -> None:
@@ -211,16 +226,8 @@ class TraceExporter(SpanExporter):
     def _send(self, spans: Sequence[ReadableSpan]) -> bool:
         return bool(self._inner.export(spans) is SpanExportResult.SUCCESS)
 
-    def shutdown(self) -> None:
-        if not self.gate.closing:
-            self.gate.closing = True
-            self._inner.shutdown()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
-
-
-class LogExporter(LogRecordExporter):
+class LogExporter(_Closable, LogRecordExporter):
     """Sends log records to the collector, or spools them.
 
     `LoggerEvents` notes each record in `pending` under its observed time, which it makes unique; the SDK copies records
@@ -244,14 +251,6 @@ class LogExporter(LogRecordExporter):
     def _send(self, batch: Sequence[Any]) -> bool:
         return bool(self._inner.export(batch) is LogRecordExportResult.SUCCESS)
 
-    def shutdown(self) -> None:
-        if not self.gate.closing:
-            self.gate.closing = True
-            self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return True
-
 
 def _queue_size(prefix: str) -> int:
     """Return how many items the SDK's batch processor may hold, queued or on their way."""
@@ -260,7 +259,7 @@ def _queue_size(prefix: str) -> int:
     return sum(int(value) if value.isdigit() else usual for value, (_, usual) in zip(values, sizes, strict=True))
 
 
-class MetricsExporter(MetricExporter):
+class MetricsExporter(_Closable, MetricExporter):
     """Sends metrics to the collector. They are not spooled: cumulative, the next ones hold what the lost ones said."""
 
     def __init__(self, inner: Any, backend: Backend) -> None:
@@ -275,14 +274,6 @@ class MetricsExporter(MetricExporter):
 
     def _send(self, batch: MetricsData) -> bool:
         return bool(self._inner.export(batch) is MetricExportResult.SUCCESS)
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        if not self.gate.closing:
-            self.gate.closing = True
-            self._inner.shutdown()
 
 
 class Backend:

@@ -56,7 +56,6 @@ class _State:
     runtime: Runtime
     pid: int
     seen: tuple[object, object, object]
-    settings: Settings
     collector: Collector | None = None
     look_again: float = 0.0
 
@@ -200,14 +199,14 @@ def _renew() -> _State:
         _state = _build(_settings, seen)
     except Exception as error:
         guard("telemetry could not be set up, runs are not recorded", error)
-        _state = _State(nothing(), os.getpid(), seen, _settings)
+        _state = _State(nothing(), os.getpid(), seen)
     _register_exit()
     return _state
 
 
 def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if settings.disabled:
-        return _State(nothing(), os.getpid(), seen, settings)
+        return _State(nothing(), os.getpid(), seen)
     tracers, loggers, meters = _application()
     root = settings.store_root
     otlp = settings.otlp
@@ -221,7 +220,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
     elif tracers is None and not otlp:
-        return _State(nothing(), os.getpid(), seen, settings)  # the user switched off the store, and there is no other
+        return _State(nothing(), os.getpid(), seen)  # the user switched off the store, and there is no other
     else:
         provider = tracers
         if provider is None:
@@ -263,7 +262,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
         pipeline=settings.environment.get(environment.PIPELINE, "").strip()[:255] or None,
     )
-    return _State(_with_process(made), os.getpid(), seen, settings, collector)
+    return _State(_with_process(made), os.getpid(), seen, collector)
 
 
 def _write_to(provider: Any, journal: Journal) -> None:
