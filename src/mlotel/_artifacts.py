@@ -217,9 +217,11 @@ class Artifacts:
         producer: SpanContext | None = None
         way = ""
         for candidate, name in self._carried(item, found):
-            # who hands over headers vouches for them; what stands in or beside a file may be older than its content
-            if candidate.digest != found.digest and not (name == "header" and candidate.digest is None):
-                attributes.setdefault(A.MLOTEL_ARTIFACT_NOTE, f"{name} context is of other content: not believed")
+            doubt = _doubt(candidate.digest, found.digest)
+            # who hands over headers vouches for them unless the content says otherwise; what stands in or beside a file
+            # may be older than its content
+            if doubt is not None and not (name == "header" and doubt == _UNCHECKED):
+                attributes.setdefault(A.MLOTEL_ARTIFACT_NOTE, f"{name} context {doubt}: not believed")
                 continue
             producer, way = carriers.parse_traceparent(candidate.traceparent), name
             if producer is not None:
@@ -319,6 +321,16 @@ _DESCRIPTION = (
     A.MLOTEL_ARTIFACT_MISSING,
     A.MLOTEL_ARTIFACT_NOTE,
 )
+
+
+_UNCHECKED = "cannot be checked"
+
+
+def _doubt(told: str | None, found: str | None) -> str | None:
+    """Return why a carrier's digest does not say that what was found is what its producer wrote, or None if it does."""
+    if told is None or found is None or told.partition(":")[0] != found.partition(":")[0]:
+        return _UNCHECKED
+    return None if told == found else "is of other content"
 
 
 def _absolute(path: os.PathLike[Any]) -> str:
