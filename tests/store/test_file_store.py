@@ -16,6 +16,7 @@ from otlp_lines import SECOND, T0, RunLines, digest, span_line
 
 from mlotel.errors import StoreError, StoreNotFoundError
 from mlotel.store.files import FileStore
+from mlotel.store.index import Index
 from mlotel.store.journal import host_key
 
 TODAY = time.strftime("%Y-%m-%d", time.gmtime())
@@ -282,6 +283,29 @@ def test_readers_at_the_same_time_agree(root: Path) -> None:
         thread.join()
 
     assert answers == [(300, 300)] * 8
+
+
+def test_who_opens_a_new_index_at_once_waits_for_the_others(tmp_path: Path) -> None:
+    """SQLite itself does not wait for the lock by which a journal is made write-ahead."""
+    answers: list[object] = []
+    everybody = threading.Barrier(8)
+
+    def open_index(path: Path) -> None:
+        everybody.wait()
+        try:
+            Index(path).close()
+            answers.append("opened")
+        except sqlite3.Error as error:
+            answers.append(error)
+
+    for n in range(30):
+        threads = [threading.Thread(target=open_index, args=(tmp_path / f"{n}.sqlite",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert answers == ["opened"] * 240
 
 
 def test_one_store_serves_several_threads(root: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,7 @@ class Index:
             ":memory:" if path is None else path, timeout=timeout_s, isolation_level=None, check_same_thread=False
         )
         try:
-            self._prepare()
+            self._prepare(timeout_s)
         except BaseException:
             self.connection.close()
             raise
@@ -91,10 +92,10 @@ class Index:
         """Close the connection."""
         self.connection.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self, timeout_s: float) -> None:
         execute = self.connection.execute
         if self.path is not None:
-            execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(timeout_s)
         # A crash of the machine may cost the latest part of the index, which is then read again.
         execute("PRAGMA synchronous = NORMAL")
         execute("PRAGMA cache_size = -65536")
@@ -103,6 +104,19 @@ class Index:
             with self.transaction():
                 if not self.is_current():  # another process may have been faster
                     self.reset()
+
+    def _write_ahead(self, timeout_s: float) -> None:
+        # SQLite does not wait for the lock by which the journal is changed: of processes that open a new index at
+        # once, all but one are told that it is busy (https://www.sqlite.org/pragma.html#pragma_busy_timeout).
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.005)
 
     def is_current(self) -> bool:
         """Whether the tables are those of this version."""
