@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Artifact", "ArtifactContext", "Edge", "Fingerprint", "Lineage", "Link", "Run"]
+__all__ = ["Annotation", "Artifact", "ArtifactContext", "Edge", "Fingerprint", "Lineage", "Link", "Prediction", "Run"]
 
 Scalar = str | bool | int | float
 
@@ -80,8 +80,9 @@ class Run:
     """One component run, read back. Times are nanoseconds since the epoch; `end_ns` is None while it has not ended.
 
     `state` is ``running``, ``ok``, ``failed``, ``cancelled`` or ``lost``. `git` has the keys ``commit``, ``branch``,
-    ``dirty``, ``repository`` (those known). `error` has ``type``, ``message``. `attributes` holds every
-    attribute of the span, the start record and the resource.
+    ``dirty``, ``repository`` (those known). `error` has ``type``, ``message``. `dependencies` are links to the
+    spans of runs that it was said to depend on. `attributes` holds every attribute of the span, the start record and
+    the resource.
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     git: Mapping[str, Scalar] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
+    dependencies: tuple[Link, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -114,7 +116,8 @@ class Run:
 class Edge:
     """One step of lineage between two nodes: a run id or an artifact's digest (or span id where it has no digest).
 
-    Data flows from `source` to `target`. `kind` is ``read`` (artifact → run) or ``write`` (run → artifact).
+    Data flows from `source` to `target`. `kind` is ``read`` (artifact → run), ``write`` (run → artifact) or
+    ``depends_on`` (run → the run that was said to depend on it).
     `resolved_by` says how the producer of what was read is known: ``embedded``, ``sidecar``, ``header``, ``env``,
     ``digest``, or ``latest_write`` where several runs wrote that digest.
     """
@@ -137,3 +140,44 @@ class Lineage:
     artifacts: tuple[Artifact, ...] = ()
     edges: tuple[Edge, ...] = ()
     partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What somebody said of a run, an artifact or a prediction after the fact: a flag, a note, a label.
+
+    `kind` is ``note``, ``flag``, ``unflag``, ``label``, ``unlabel``, ``retract`` or ``restore``. `target` is a run id,
+    what names an artifact in a lineage graph, or ``record:`` and the hash of a prediction's key; for ``retract`` and
+    ``restore`` it is the label. `text` is the note or the reason. Times are nanoseconds since the epoch.
+    """
+
+    kind: str
+    target: str
+    time_ns: int
+    text: str = ""
+    label: str | None = None
+    author: str | None = None
+    deadline_ns: int | None = None
+    run_id: str | None = None
+    artifact_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One prediction that was logged with a key.
+
+    `key` is None where only its keyed hash is kept; `key_hash` has 16 hex digits. `value` is a number or a label.
+    `trace_id` and `span_id` are those of the run that made it.
+    """
+
+    key: str | None
+    key_hash: str
+    value: float | str | None
+    time_ns: int
+    trace_id: str
+    span_id: str
+    probability: float | None = None
+    variant: str | None = None
+    model: str | None = None
+    model_version: str | None = None
+    model_digest: str | None = None

@@ -31,6 +31,7 @@ __all__ = [
     "K8S_NAMESPACE_NAME",
     "K8S_NODE_NAME",
     "K8S_POD_NAME",
+    "MLOTEL_ANNOTATION_AUTHOR",
     "MLOTEL_ARTIFACT_COLUMNS",
     "MLOTEL_ARTIFACT_DERIVED_FROM",
     "MLOTEL_ARTIFACT_DIGEST",
@@ -58,6 +59,7 @@ __all__ = [
     "MLOTEL_FEATURE_BIN",
     "MLOTEL_FEATURE_NAME",
     "MLOTEL_IO_DIRECTION",
+    "MLOTEL_LABEL",
     "MLOTEL_LINK_RESOLVED_BY",
     "MLOTEL_LINK_TYPE",
     "MLOTEL_METRIC",
@@ -87,6 +89,7 @@ __all__ = [
     "MLOTEL_QUALITY_SCORE_NAME",
     "MLOTEL_RECORD_KEY_HASH",
     "MLOTEL_REPLICA",
+    "MLOTEL_RETRACT_DEADLINE",
     "MLOTEL_RUN_ATTEMPT",
     "MLOTEL_RUN_CPU_TIME",
     "MLOTEL_RUN_DROPPED",
@@ -180,6 +183,9 @@ K8S_NODE_NAME: Final = "k8s.node.name"
 K8S_POD_NAME: Final = "k8s.pod.name"
 """Name of the Kubernetes pod."""
 
+MLOTEL_ANNOTATION_AUTHOR: Final = "mlotel.annotation.author"
+"""Who said it, as far as it was said."""
+
 MLOTEL_ARTIFACT_COLUMNS: Final = "mlotel.artifact.columns"
 """Number of columns."""
 
@@ -261,6 +267,9 @@ MLOTEL_FEATURE_NAME: Final = "mlotel.feature.name"
 MLOTEL_IO_DIRECTION: Final = "mlotel.io.direction"
 """Whether the run read or wrote the artifact."""
 
+MLOTEL_LABEL: Final = "mlotel.label"
+"""A label on an artifact; what is derived from the artifact bears it too."""
+
 MLOTEL_LINK_RESOLVED_BY: Final = "mlotel.link.resolved_by"
 """How the linked span was found."""
 
@@ -295,7 +304,8 @@ MLOTEL_PARAMS_DIGEST: Final = "mlotel.params.digest"
 """Digest over all parameters of the run, also those past the cap."""
 
 MLOTEL_PARENT_SPAN_ID: Final = "mlotel.parent.span.id"
-"""Span id of the run span's parent, 16 hexadecimal digits; on the start record, which cannot carry it otherwise."""
+"""Span id of the nearest run above, or else of the parent span, 16 hexadecimal digits; on the start record, which
+cannot carry it otherwise, and on a run span between which and that run other spans stand."""
 
 MLOTEL_PREDICTION_CLASS: Final = "mlotel.prediction.class"
 """A predicted class, as a metric label."""
@@ -347,6 +357,9 @@ MLOTEL_RECORD_KEY_HASH: Final = "mlotel.record.key.hash"
 
 MLOTEL_REPLICA: Final = "mlotel.replica"
 """Which of several concurrent replicas of a component this process is."""
+
+MLOTEL_RETRACT_DEADLINE: Final = "mlotel.retract.deadline"
+"""From when on what bears a retracted label may not be read, in nanoseconds since the epoch."""
 
 MLOTEL_RUN_ATTEMPT: Final = "mlotel.run.attempt"
 """Which attempt at the same work this run is, counted from 1."""

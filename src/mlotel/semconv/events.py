@@ -15,10 +15,15 @@ __all__ = [
     "MLOTEL_DRIFT_DETECTED",
     "MLOTEL_FEEDBACK_JOINED",
     "MLOTEL_FLAG",
+    "MLOTEL_LABEL",
     "MLOTEL_NOTE",
+    "MLOTEL_RESTORE",
+    "MLOTEL_RETRACT",
     "MLOTEL_RUN_END",
     "MLOTEL_RUN_HEARTBEAT",
     "MLOTEL_RUN_START",
+    "MLOTEL_UNFLAG",
+    "MLOTEL_UNLABEL",
 ]
 
 MLOTEL_RUN_START: Final = "mlotel.run.start"
@@ -46,10 +51,26 @@ MLOTEL_ARTIFACT_STALE: Final = "mlotel.artifact.stale"
 """A run read an artifact that is too old, or that its producer has made anew since."""
 
 MLOTEL_NOTE: Final = "mlotel.note"
-"""Somebody wrote a note about a run. The body is the note."""
+"""Somebody wrote a note about a run, an artifact or a prediction. The body is the note; the span is the run's, or
+the one that read or wrote the artifact."""
 
 MLOTEL_FLAG: Final = "mlotel.flag"
-"""Somebody flagged an artifact as wrong. The body is the reason."""
+"""Somebody flagged an output as wrong. The body is the reason."""
+
+MLOTEL_UNFLAG: Final = "mlotel.unflag"
+"""Somebody took a flag back. The body is the reason."""
+
+MLOTEL_LABEL: Final = "mlotel.label"
+"""Somebody put a label on an artifact. The body is the reason."""
+
+MLOTEL_UNLABEL: Final = "mlotel.unlabel"
+"""Somebody took a label from an artifact. The body is the reason."""
+
+MLOTEL_RETRACT: Final = "mlotel.retract"
+"""Somebody retracted a label, and everything that bears it. The body is the reason."""
+
+MLOTEL_RESTORE: Final = "mlotel.restore"
+"""Somebody took a retraction back. The body is the reason."""
 
 MLOTEL_FEEDBACK_JOINED: Final = "mlotel.feedback.joined"
 """A label that arrived later was joined with its prediction."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mlotel.model import Artifact, Run
+from mlotel.model import Annotation, Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.index import Index
 from mlotel.store.liveness import state_of_open_run
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
-from mlotel.store.rows import STATES, IoRow, Place, RunRow, ids_of, span_hex
-from mlotel.store.values import artifact_of, entry_of, run_of
+from mlotel.store.rows import (
+    ANNOTATIONS,
+    STATES,
+    AnnotationRow,
+    IoRow,
+    Place,
+    RunRow,
+    ids_of,
+    span_hex,
+    target_number,
+)
+from mlotel.store.values import annotation_of, artifact_of, entry_of, run_of
 
 __all__ = ["Assembly"]
 
@@ -66,21 +76,27 @@ class Assembly:
             if artifact is not None:
                 yield artifact
 
+    def annotations(self, rows: Iterable[AnnotationRow]) -> Iterator[Annotation]:
+        """The flags, notes and labels of `rows`, in their order."""
+        for row in rows:
+            event = f"mlotel.{ANNOTATIONS[row.kind]}"
+            for item in self._items(Place(row.segment, row.offset, row.length)):
+                if item.is_span or item.content.get("eventName") != event:
+                    continue
+                try:
+                    said = annotation_of(item)
+                except BAD_SHAPE:
+                    continue
+                if said.time_ns == row.time and target_number(said.target) == row.target:
+                    yield said
+                    break
+
     def item(
         self, place: Place, *, span: int | None = None, event: str | None = None, run: str | None = None
     ) -> Item | None:
         """The span (or record, where `event` names it) of this span number or run id on the line at `place`."""
-        items = self._parsed.get(place)
-        if items is None:
-            try:
-                items = self._parser.items(self._line(place))
-            except (OSError, *BAD_SHAPE):
-                return None
-            if len(self._parsed) >= _LINES_KEPT:
-                self._parsed.clear()
-            self._parsed[place] = items
         wanted = None if span is None else span_hex(span)
-        for item in items:
+        for item in self._items(place):
             content = item.content
             if item.is_span is (event is None) and (event is None or content.get("eventName") == event):
                 if wanted is not None and str(content.get("spanId")).lower() != wanted:
@@ -89,6 +105,19 @@ class Assembly:
                     continue
                 return item
         return None
+
+    def _items(self, place: Place) -> Sequence[Item]:
+        """The spans and records of the line at `place`, none where it cannot be read any more."""
+        items = self._parsed.get(place)
+        if items is None:
+            try:
+                items = self._parser.items(self._line(place))
+            except (OSError, *BAD_SHAPE):
+                return ()
+            if len(self._parsed) >= _LINES_KEPT:
+                self._parsed.clear()
+            self._parsed[place] = items
+        return items
 
     def _run(self, row: RunRow, inputs: Iterable[Artifact], outputs: Iterable[Artifact]) -> Run | None:
         ids = ids_of(row)

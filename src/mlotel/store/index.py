@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlotel.store.rows import EMPTY, OUTPUT, IoRow, RunRow, SegmentRow
+from mlotel.store.rows import EMPTY, OUTPUT, AnnotationRow, IoRow, RunRow, SegmentRow
 
 __all__ = ["WRITES", "Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 4
+_VERSION = 5
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
 
@@ -32,7 +32,7 @@ CREATE TABLE segment (
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, run_hi INTEGER NOT NULL, run_lo INTEGER NOT NULL, trace_hi INTEGER, trace_lo INTEGER,
-    span INTEGER, component INTEGER, start INTEGER, state INTEGER NOT NULL, by_span INTEGER NOT NULL,
+    span INTEGER, component INTEGER, start INTEGER, parent INTEGER, state INTEGER NOT NULL, by_span INTEGER NOT NULL,
     seen INTEGER, start_segment INTEGER, start_offset INTEGER, start_length INTEGER,
     end_segment INTEGER, end_offset INTEGER, end_length INTEGER
 );
@@ -40,6 +40,11 @@ CREATE TABLE io (
     id INTEGER PRIMARY KEY, span INTEGER NOT NULL, run INTEGER NOT NULL, entry INTEGER NOT NULL, flags INTEGER NOT NULL,
     name INTEGER, uri INTEGER, digest INTEGER, time INTEGER NOT NULL, link INTEGER,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
+);
+CREATE TABLE dependency (run INTEGER NOT NULL, link INTEGER NOT NULL, PRIMARY KEY (link, run)) WITHOUT ROWID;
+CREATE TABLE annotation (
+    id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, target INTEGER NOT NULL, time INTEGER NOT NULL,
+    segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, UNIQUE (target, kind, time)
 );
 CREATE UNIQUE INDEX run_by_id ON run (run_hi, run_lo);
 """
@@ -56,6 +61,7 @@ DELETE FROM io WHERE id IN (
 _LATE = {
     "run_by_trace": "run (trace_hi)",
     "run_by_span": "run (span)",
+    "run_by_parent": "run (parent) WHERE parent IS NOT NULL",
     "run_by_start": "run (start) WHERE component IS NOT NULL",
     "run_by_component": "run (component, start) WHERE component IS NOT NULL",
     "io_by_run": "io (run)",
@@ -179,6 +185,11 @@ class Index:
         """I/O rows, latest first if no other order is asked for, one by one as they are wanted."""
         return map(IoRow._make, self.connection.execute(f"SELECT * FROM io WHERE {where} ORDER BY {order}", parameters))
 
+    def annotation_rows(self, where: str, parameters: Sequence[Any] = ()) -> list[AnnotationRow]:
+        """Flags, notes and labels, latest first."""
+        sql = f"SELECT * FROM annotation WHERE {where} ORDER BY time DESC, id DESC"
+        return [AnnotationRow._make(row) for row in self.connection.execute(sql, parameters)]
+
     def name_id(self, text: str) -> int | None:
         """The number of a component's or artifact's name, None where it never came up."""
         row = self.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone()
@@ -202,6 +213,8 @@ class Index:
         """Remove what was known from a segment that is gone; within a transaction."""
         execute = self.connection.execute
         execute("DELETE FROM io WHERE segment = ?", (segment,))
+        execute("DELETE FROM annotation WHERE segment = ?", (segment,))
+        execute("DELETE FROM dependency WHERE run IN (SELECT id FROM run WHERE end_segment = ?)", (segment,))
         execute("UPDATE run SET start_segment = NULL WHERE start_segment = ?", (segment,))
         execute("UPDATE run SET end_segment = NULL, state = 0, by_span = 0 WHERE end_segment = ?", (segment,))
         # What stays without a line is a stub, as the I/O spans of a run that is not known otherwise have it.

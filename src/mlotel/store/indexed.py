@@ -9,14 +9,27 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
-from mlotel.model import Artifact, Link, Run
+from mlotel.model import Annotation, Artifact, Link, Prediction, Run
 from mlotel.store.assembly import Assembly
 from mlotel.store.index import WRITES, Index
-from mlotel.store.rows import OUTPUT, Place, digest_number, digest_range, ids_of, span_number, uri_number
+from mlotel.store.rows import (
+    ANNOTATIONS,
+    OUTPUT,
+    Place,
+    digest_number,
+    digest_range,
+    ids_of,
+    span_number,
+    target_number,
+    uri_number,
+)
 from mlotel.store.values import artifact_of
+
+if TYPE_CHECKING:
+    from mlotel.store.conditions import Condition
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
 
@@ -36,6 +49,7 @@ class StoreStatus:
     torn: int
 
 
+_AT_ONCE = 500  # runs that are read before the next are, where many may not meet a condition
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -92,15 +106,42 @@ class IndexedStore(ABC):
         """The index as it is; called with the lock held."""
 
     @_question
-    def runs(self, *, component: str | None = None, limit: int | None = None) -> Sequence[Run]:
-        """Runs, latest start first, of one component or of all."""
+    def runs(
+        self,
+        *,
+        component: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        where: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> Sequence[Run]:
+        """Runs, latest start first, for which all of `where` holds."""
         index = self._index()
-        if component is None:
-            return self._assembly.runs(index, index.run_rows("TRUE", (), limit))
-        name = index.name_id(component)
-        if name is None:
-            return ()
-        return self._assembly.runs(index, index.run_rows("component = ?", (name,), limit))
+        sql, parameters = ["TRUE"], list[Any]()
+        if component is not None:
+            name = index.name_id(component)
+            if name is None:
+                return ()
+            sql.append("component = ?")
+            parameters.append(name)
+        for bound, comparison in ((since_ns, "start >= ?"), (until_ns, "start <= ?")):
+            if bound is not None:
+                sql.append(comparison)
+                parameters.append(bound)
+        rows = index.run_rows(" AND ".join(sql), parameters, None if where else limit)
+        if not where:
+            return self._assembly.runs(index, rows)
+        found: list[Run] = []
+        for first in range(0, len(rows), _AT_ONCE):
+            runs = self._assembly.runs(index, rows[first : first + _AT_ONCE])
+            found += (run for run in runs if all(condition.matches(run) for condition in where))
+            if limit is not None and len(found) >= limit:
+                break
+        return tuple(found[:limit])
+
+    def translates(self, condition: Condition) -> bool:
+        """Whether this store selects runs by the condition itself; for others, runs are read and looked at."""
+        return False
 
     @_question
     def find_runs(self, reference: str) -> Sequence[Run]:
@@ -213,6 +254,49 @@ class IndexedStore(ABC):
             for artifact in found
             if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) == (trace_id, span_id)
         )
+
+    @_question
+    def dependents_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
+        """The runs that were said to depend on the run of this span, latest first."""
+        trace_id, span_id = trace_id.lower(), span_id.lower()
+        runs = self._runs_by_span("id IN (SELECT run FROM dependency WHERE link = ?)", span_id)
+        return tuple(
+            run
+            for run in runs
+            if any((link.trace_id, link.span_id) == (trace_id, span_id) for link in run.dependencies)
+        )
+
+    @_question
+    def children_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
+        """The runs that were started within the run of this span, latest first."""
+        return tuple(run for run in self._runs_by_span("parent = ?", span_id) if run.trace_id == trace_id.lower())
+
+    def _runs_by_span(self, where: str, span_id: str) -> Sequence[Run]:
+        try:
+            number = span_number(span_id)
+        except ValueError:
+            return ()
+        index = self._index()
+        return self._assembly.runs(index, index.run_rows(where, (number,)))
+
+    @_question
+    def annotations(self, *, kind: str | None = None, target: str | None = None) -> Sequence[Annotation]:
+        """What was said of runs, artifacts and predictions, of one kind or all, of one target or all; latest first."""
+        if kind is not None and kind not in ANNOTATIONS:
+            return ()
+        where, parameters = ["TRUE"], list[Any]()
+        if kind is not None:
+            where.append("kind = ?")
+            parameters.append(ANNOTATIONS.index(kind))
+        if target is not None:
+            where.append("target = ?")
+            parameters.append(target_number(target))
+        found = self._assembly.annotations(self._index().annotation_rows(" AND ".join(where), parameters))
+        return tuple(each for each in found if target is None or each.target == target)
+
+    def predictions(self, key: str, *, secret: bytes | None = None) -> Sequence[Prediction]:
+        """The predictions that were logged with this key, latest first."""
+        return ()
 
     @_question
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]:

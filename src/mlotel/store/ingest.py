@@ -14,6 +14,7 @@ from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.index import Index
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
 from mlotel.store.rows import (
+    ANNOTATIONS,
     EMPTY,
     OUTPUT,
     STATES,
@@ -21,10 +22,11 @@ from mlotel.store.rows import (
     RunRow,
     digest_number,
     span_number,
+    target_number,
     trace_numbers,
     uri_number,
 )
-from mlotel.store.values import entries_of, first_of, span_state
+from mlotel.store.values import annotation_of, dependencies_of, entries_of, first_of, span_state
 
 __all__ = ["Ingest"]
 
@@ -40,6 +42,7 @@ _RUN_EVENTS = frozenset(
 
 # Number of the segment, first byte, length: a Place, without the price of making one for every line.
 _Place = tuple[int, int, int]
+_ANNOTATIONS = {f"mlotel.{kind}": number for number, kind in enumerate(ANNOTATIONS)}
 
 
 class Ingest:
@@ -55,6 +58,7 @@ class Ingest:
         self._runs: dict[str, RunDraft] = {}
         self._names: dict[str, int] = {}
         self._io: list[tuple[Any, ...]] = []
+        self._dependencies: list[tuple[int, int]] = []
         execute = index.connection.execute
         self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
         # Whether every run of the index is in `_runs`: then there is nothing to look up.
@@ -77,8 +81,10 @@ class Ingest:
             try:
                 if is_span:
                     self._span(content, place)
-                elif content.get("eventName") in _RUN_EVENTS:
+                elif (event := content.get("eventName")) in _RUN_EVENTS:
                     self._record(item, place)
+                elif event in _ANNOTATIONS:
+                    self._annotation(item, place)
             except BAD_SHAPE:
                 bad = 1
         self.skipped += bad
@@ -109,6 +115,8 @@ class Ingest:
         connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
         connection.executemany("INSERT OR IGNORE INTO io VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._io)
         self._io.clear()
+        connection.executemany("INSERT OR IGNORE INTO dependency VALUES (?, ?)", self._dependencies)
+        self._dependencies.clear()
         if len(self._runs) >= _CACHE:
             self._runs.clear()
             self._all_known = False
@@ -140,11 +148,15 @@ class Ingest:
             return
         run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
         run.start, run.component = start, component
+        run.parent = _parent(raw, span.get("parentSpanId"))
         run.state = _STATE_NUMBERS[state]
         run.by_span = run.changed = True
         run.end_segment, run.end_offset, run.end_length = place
         # The span says all that the start record said.
         run.seen = run.start_segment = run.start_offset = run.start_length = None
+        if links := span.get("links"):
+            found = dependencies_of(links, decode_attributes(span["attributes"]))
+            self._dependencies += [(run.id, span_number(link.span_id)) for link in found]
 
     def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: _Place) -> None:
         number = span_number(span["spanId"])
@@ -200,6 +212,7 @@ class Ingest:
                 return
             run.trace_hi, run.trace_lo = trace
             run.span, run.component, run.start = span, component, time
+            run.parent = _parent(raw, None)
             run.start_segment, run.start_offset, run.start_length = place
             run.changed = True
         elif event == events.MLOTEL_RUN_HEARTBEAT:
@@ -241,6 +254,14 @@ class Ingest:
                 )
             )
 
+    def _annotation(self, item: Item, place: _Place) -> None:
+        said = annotation_of(item)
+        kind = _ANNOTATIONS[item.content["eventName"]]
+        self._index.connection.execute(
+            "INSERT OR IGNORE INTO annotation VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            (kind, target_number(said.target), _time(said.time_ns), *place),
+        )
+
     def _run(self, run_id: str) -> RunDraft:
         run = self._runs.get(run_id) or self._runs.get(run_id.lower())
         if run is None:
@@ -251,7 +272,7 @@ class Ingest:
                 sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
                 row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
             if row is None:
-                row = (self._next_run, run_hi, run_lo, *[None] * 5, 0, 0, *[None] * 7)
+                row = (self._next_run, run_hi, run_lo, *[None] * 6, 0, 0, *[None] * 7)
                 self._next_run += 1
                 run = RunDraft(row, True)
             else:
@@ -272,6 +293,13 @@ class Ingest:
                 self._names.clear()
             self._names[text] = number
         return number
+
+
+def _parent(raw: Mapping[str, Any], span_id: str | None) -> int | None:
+    """The number of the nearest run's span above, as far as it is known; else that of the parent span."""
+    said = raw.get(A.MLOTEL_PARENT_SPAN_ID)
+    above = span_id if said is None else said["stringValue"]
+    return span_number(above) if above else None
 
 
 def _time(said: Any) -> int:

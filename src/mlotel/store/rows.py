@@ -8,9 +8,11 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 __all__ = [
+    "ANNOTATIONS",
     "EMPTY",
     "OUTPUT",
     "STATES",
+    "AnnotationRow",
     "IoRow",
     "Place",
     "RunDraft",
@@ -21,10 +23,12 @@ __all__ = [
     "ids_of",
     "span_hex",
     "span_number",
+    "target_number",
     "trace_numbers",
     "uri_number",
 ]
 
+ANNOTATIONS = ("note", "flag", "unflag", "label", "unlabel", "retract", "restore")
 STATES = ("open", "ok", "failed", "cancelled")
 # Flags of an I/O row.
 OUTPUT, EMPTY = 1, 2
@@ -61,6 +65,7 @@ class RunRow(NamedTuple):
     span: int | None
     component: int | None
     start: int | None
+    parent: int | None
     state: int
     by_span: int
     seen: int | None
@@ -85,6 +90,7 @@ class RunDraft:
     span: int | None
     component: int | None
     start: int | None
+    parent: int | None
     state: int
     by_span: int
     seen: int | None
@@ -98,7 +104,7 @@ class RunDraft:
     def __init__(self, row: tuple[Any, ...], new: bool) -> None:
         (
             self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.parent, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
             self.end_segment, self.end_offset, self.end_length,
         ) = row  # fmt: skip
         self.new = self.changed = new
@@ -107,7 +113,7 @@ class RunDraft:
         """The values of the columns, in order."""
         return (
             self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
+            self.parent, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
             self.end_segment, self.end_offset, self.end_length,
         )  # fmt: skip
 
@@ -130,13 +136,25 @@ class IoRow(NamedTuple):
     length: int
 
 
+class AnnotationRow(NamedTuple):
+    """A flag, note or label as the index has it."""
+
+    id: int
+    kind: int
+    target: int
+    time: int
+    segment: int
+    offset: int
+    length: int
+
+
 def digest_number(digest: str) -> int:
     """The number of a digest in the index: its first 16 hex digits; of what is not hex, a hash of all its text."""
     digits = digest.rpartition(":")[2][:16]
     try:
         number: int = _NUMBER.unpack(bytes.fromhex(digits.ljust(16, "0")))[0]
     except (ValueError, struct.error):
-        number = _NUMBER.unpack(blake2b(digest.encode("utf-8", "replace"), digest_size=8).digest())[0]
+        number = target_number(digest)
     return number
 
 
@@ -150,6 +168,12 @@ def digest_range(digest: str) -> tuple[int, int]:
 def uri_number(uri: str) -> int:
     """The 32-bit number of a URI, not unique; signed, as SQLite keeps small numbers in few bytes."""
     return zlib.crc32(uri.encode("utf-8", "replace")) - (1 << 31)
+
+
+def target_number(target: str) -> int:
+    """The number of what an annotation speaks of, not unique."""
+    number: int = _NUMBER.unpack(blake2b(target.encode("utf-8", "replace"), digest_size=8).digest())[0]
+    return number
 
 
 def trace_numbers(trace_id: str) -> tuple[int, int]:

@@ -7,13 +7,23 @@ from typing import Any
 
 from orjson import loads
 
-from mlotel.model import Artifact, Link, Run, Scalar
+from mlotel.model import Annotation, Artifact, Link, Run, Scalar
 from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
 from mlotel.store.parsing import Item
 
-__all__ = ["artifact_of", "entries_of", "entry_of", "first_of", "run_of", "span_state"]
+__all__ = [
+    "annotation_of",
+    "artifact_of",
+    "dependencies_of",
+    "entries_of",
+    "entry_of",
+    "first_of",
+    "run_of",
+    "span_state",
+]
 
+_DEPENDS_ON = "depends_on"
 _ENDED = frozenset({"ok", "failed", "cancelled"})
 _GIT = {
     "commit": A.VCS_REF_HEAD_REVISION,
@@ -60,8 +70,11 @@ def run_of(
         attributes |= decode_attributes(item.content.get("attributes") or ())
     run_id, trace_id, span_id = ids
     parent = attributes.get(A.MLOTEL_PARENT_SPAN_ID)
+    dependencies: tuple[Link, ...] = ()
     if end is not None and end.is_span:
-        parent = end.content.get("parentSpanId") or parent
+        # The attribute names the nearest run above where other spans stand between.
+        parent = parent or end.content.get("parentSpanId")
+        dependencies = dependencies_of(end.content.get("links") or (), attributes)
     return Run(
         run_id=run_id,
         component=str(attributes.get(A.MLOTEL_COMPONENT_NAME, "")),
@@ -81,6 +94,7 @@ def run_of(
         tags={key: str(value) for key, value in _below(attributes, _TAG).items()},
         git={key: attributes[name] for key, name in _GIT.items() if name in attributes},
         error=_error(attributes, end, state),
+        dependencies=dependencies,
         attributes=attributes,
     )
 
@@ -140,6 +154,54 @@ def entry_of(item: Item, number: int) -> Artifact:
         uri=_text(entry.get("uri")),
         size=_number(entry.get("size")),
         time_ns=int(record.get("timeUnixNano") or 0),
+    )
+
+
+def dependencies_of(links: Iterable[Mapping[str, Any]], span: Mapping[str, Any]) -> tuple[Link, ...]:
+    """The links of a run's span to runs that it was said to depend on.
+
+    Args:
+        links: as OTLP/JSON has them.
+        span: the span's attributes, which say what a backend that drops those of links does not.
+    """
+    found = []
+    for link in links:
+        kind = decode_attributes(link.get("attributes") or ()).get(A.MLOTEL_LINK_TYPE) or span.get(A.MLOTEL_LINK_TYPE)
+        if kind == _DEPENDS_ON:
+            found.append(Link(link["traceId"].lower(), link["spanId"].lower(), _DEPENDS_ON))
+    return tuple(found)
+
+
+def annotation_of(item: Item) -> Annotation:
+    """A flag, a note or a label from its log record. Raises ValueError if it speaks of nothing."""
+    record = item.content
+    attributes = decode_attributes(record.get("attributes") or ())
+    kind = str(record["eventName"]).removeprefix("mlotel.")
+    label, run_id = _text(attributes.get(A.MLOTEL_LABEL)), _text(attributes.get(A.MLOTEL_RUN_ID))
+    name, digest = _text(attributes.get(A.MLOTEL_ARTIFACT_NAME)), _text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST))
+    key = _text(attributes.get(A.MLOTEL_RECORD_KEY_HASH))
+    target: str | None
+    if kind in ("retract", "restore"):
+        target = label
+    elif key:
+        target = f"record:{key}"
+    elif digest or name:
+        target = digest or str(record.get("spanId", "")).lower()
+    else:
+        target = run_id and run_id.lower()
+    if not target:
+        raise ValueError(f"a {kind} of nothing")
+    deadline = attributes.get(A.MLOTEL_RETRACT_DEADLINE)
+    return Annotation(
+        kind=kind,
+        target=target,
+        time_ns=int(record.get("timeUnixNano") or record["observedTimeUnixNano"]),
+        text=str(decode_value(record.get("body") or {}) or ""),
+        label=label,
+        author=_text(attributes.get(A.MLOTEL_ANNOTATION_AUTHOR)),
+        deadline_ns=_number(deadline),
+        run_id=run_id and run_id.lower(),
+        artifact_name=name,
     )
 
 
