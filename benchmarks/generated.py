@@ -29,7 +29,7 @@ __all__ = ["DEPTH", "PIPELINES", "WIDTH", "Generated", "Written", "generate", "l
 
 DEPTH, WIDTH, PIPELINES = 10, 10, 20
 T0 = 1_790_000_000_000_000_000
-_BYTES_A_RUN = 5_000
+_BYTES_A_RUN = 7_200
 _RESOURCE = {
     "service.name": "delays",
     "process.runtime.name": "cpython",

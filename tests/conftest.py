@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
+pytest_plugins = ["chromium"]
 # run from a checkout that is not installed, the plugin has no entry point
 if not any(point.value == "mlotel.testing" for point in entry_points(group="pytest11")):
-    pytest_plugins = ["mlotel.testing"]
+    pytest_plugins.append("mlotel.testing")
 
 
 # how long an example takes, says how loaded the machine is

@@ -14,7 +14,7 @@ import orjson
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from mlotel import _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
@@ -23,7 +23,7 @@ from mlotel._runtime import Runtime, guard
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
-from mlotel.model import ArtifactContext
+from mlotel.model import ArtifactContext, Run
 from mlotel.parameters import attribute_value, numbers, parameter_value
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
@@ -139,6 +139,9 @@ class ActiveRun:
         if not parent.is_valid and runtime.parent is not None:
             parent = runtime.parent
             context = trace.set_span_in_context(trace.NonRecordingSpan(parent), context)
+        if outer is not None and parent.span_id != (above := outer.span.get_span_context()).span_id:
+            if parent.trace_id == above.trace_id:  # spans of other libraries stand between
+                attributes[A.MLOTEL_PARENT_SPAN_ID] = f"{above.span_id:016x}"
         clock = runtime.clock
         self._pid = os.getpid()
         self._start_ns = clock.time_ns()
@@ -156,7 +159,7 @@ class ActiveRun:
         if span.is_recording():
             attributes.update(runtime.start_attributes)
             if parent.is_valid:
-                attributes[A.MLOTEL_PARENT_SPAN_ID] = f"{parent.span_id:016x}"
+                attributes.setdefault(A.MLOTEL_PARENT_SPAN_ID, f"{parent.span_id:016x}")
             runtime.events.emit(
                 E.MLOTEL_RUN_START,
                 time_ns=self._start_ns,
@@ -290,6 +293,22 @@ class ActiveRun:
             item = Item("output", path, None, type, derived_from=derived_from)
         with self._artifacts.writing(item, content) as context:
             yield context
+
+    @_guarded
+    def depends_on(self, other: ActiveRun | Run | ArtifactContext) -> None:
+        """Record that this run depends on another one, for what no artifact shows: a lock, a table in a database.
+
+        Args:
+            other: A run of this process, one read from a store, or what `mlotel.extract` found in a message's headers.
+        """
+        context = _span_context(other)
+        if context is None:
+            raise TypeError(f"a run depends on a run or on what mlotel.extract returned, not on a {type(other).__name__}")
+        if context.span_id == self._span.get_span_context().span_id:
+            raise ValueError("a run cannot depend on itself")
+        link_type = {A.MLOTEL_LINK_TYPE: "depends_on"}
+        self._span.add_link(context, link_type)
+        self._span.set_attributes(link_type)  # backends may drop the attributes of links
 
     # -- values
 
@@ -490,3 +509,13 @@ class ActiveRun:
             memory=memory,
             context=self._context,
         )
+
+
+def _span_context(run: object) -> SpanContext | None:
+    """Return the context of a run's span; None for what is no run, or one that was not recorded."""
+    if isinstance(run, ActiveRun):
+        context = run.span.get_span_context()
+        return context if context.is_valid else None
+    if isinstance(run, Run):
+        return carriers.parse_traceparent(f"00-{run.trace_id}-{run.span_id}-01")
+    return carriers.parse_traceparent(getattr(run, "traceparent", None))

@@ -5,6 +5,7 @@ A running pipeline never sees one of these: there mlotel logs a warning instead.
 * MlotelError
   x ConfigurationError (ValueError)
     + InvalidNameError
+  x QueryError (ValueError)
   x ArtifactError (ValueError)
   x MissingExtraError (ImportError)
   x StoreError
@@ -22,6 +23,7 @@ __all__ = [
     "InvalidNameError",
     "MissingExtraError",
     "MlotelError",
+    "QueryError",
     "RunNotFoundError",
     "StoreError",
     "StoreNotFoundError",
@@ -38,6 +40,10 @@ class ConfigurationError(MlotelError, ValueError):
 
 class InvalidNameError(ConfigurationError):
     """A component's or artifact's name is not 1 to 255 characters of text without control characters."""
+
+
+class QueryError(MlotelError, ValueError):
+    """A question is not one that can be answered: an unknown key, no time, no number."""
 
 
 class ArtifactError(MlotelError, ValueError):

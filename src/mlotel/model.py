@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Annotation", "Artifact", "ArtifactContext", "Edge", "Fingerprint", "Lineage", "Link", "Prediction", "Run"]
+__all__ = [
+    "Annotation",
+    "Artifact",
+    "ArtifactContext",
+    "Edge",
+    "Fingerprint",
+    "Lineage",
+    "Link",
+    "Prediction",
+    "Run",
+    "Staleness",
+]
 
 Scalar = str | bool | int | float
 
@@ -181,3 +192,26 @@ class Prediction:
     model: str | None = None
     model_version: str | None = None
     model_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """Why an input of a run is stale. Times are nanoseconds since the epoch.
+
+    `reason` is ``age`` (it was written longer ago than the component allows) or ``fresher_run`` (its producer has a
+    later run that ended ok). `when` is ``ran`` where that held when the run began, ``since`` where it came to hold
+    later. `artifact` and `span_id` name the input, `component` and `writer_id` the run that wrote it. `age_ns` is its
+    age when the run began, or by now; `fresher_id` and `fresher_ns` are the later run's id and start.
+    """
+
+    artifact: str
+    span_id: str
+    component: str
+    writer_id: str
+    written_ns: int
+    reason: str
+    when: str
+    age_ns: int
+    stale_after_ns: int | None = None
+    fresher_id: str | None = None
+    fresher_ns: int | None = None

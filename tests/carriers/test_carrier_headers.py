@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ ODD_HEADERS = st.one_of(
     st.lists(st.tuples(st.sampled_from(["traceparent", b"mlotel-digest"]), st.binary() | NEAR | st.none()), max_size=3),
     st.lists(JSON | st.tuples(JSON, JSON, JSON), max_size=3),
 )
+
+
+def test_messages_of_the_standard_library_are_read() -> None:
+    """`http.server` and `urllib` hand over messages that have `items` and are no mappings."""
+    message = Message()
+    message["TraceParent"] = TRACEPARENT
+    message["Mlotel-Digest"] = DIGEST
+
+    assert mlotel.extract(message) == CONTEXT
 
 
 @settings(max_examples=200)

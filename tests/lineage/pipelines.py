@@ -66,6 +66,7 @@ class Book:
         run_id: str | None = None,
         state: str = "ok",
         attributes: Mapping[str, Any] | None = None,
+        depends_on: Iterable[Run] = (),
         **fields: Any,
     ) -> Run:
         start, span_id = self._tick(), self._span_id()
@@ -82,6 +83,7 @@ class Book:
             parent_span_id=None if parent is None else parent.span_id,
             service="tests",
             attributes=dict(attributes or {}),
+            dependencies=tuple(Link(each.trace_id, each.span_id, "depends_on") for each in depends_on),
             **fields,
         )
         inputs = tuple(self._io(run, "input", each, ()) for each in reads)
@@ -188,6 +190,11 @@ class BookStore:
         ]
         return sorted(found, key=lambda each: -each.time_ns)
 
+    def dependents_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
+        self.questions += 1
+        wanted = Link(trace_id, span_id, "depends_on")
+        return sorted((run for run in self._runs if wanted in run.dependencies), key=lambda run: -run.start_ns)
+
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]:
         return self._manifests.get(span_id, ())
 
@@ -272,8 +279,14 @@ def _run_span(run: Run) -> dict[str, Any]:
         "startTimeUnixNano": str(run.start_ns),
         "endTimeUnixNano": str(run.end_ns),
         "attributes": _attributes(attributes),
+        "links": [_dependency(link) for link in run.dependencies],
         "status": status,
     }
+
+
+def _dependency(link: Link) -> dict[str, Any]:
+    kind = _attributes({"mlotel.link.type": link.type})
+    return {"traceId": link.trace_id, "spanId": link.span_id, "attributes": kind}
 
 
 def _io_span(run: Run, io: Artifact) -> dict[str, Any]:

@@ -16,7 +16,8 @@ NOWHERE = Link("f" * 32, "e" * 16, "consumes", "embedded")
 @st.composite
 def books(draw: st.DrawFn) -> Book:
     """Pipelines in which each run reads some of what was written before it: by digest, by a link to the write or to the
-    run, with a link that leads nowhere; contents are few, so that several runs write the same, and may be empty.
+    run, with a link that leads nowhere; contents are few, so that several runs write the same, and may be empty. Some
+    runs depend on earlier ones by hand.
     """
     book = Book()
     contents = [f"raw {number}" for number in range(3)]
@@ -31,7 +32,8 @@ def books(draw: st.DrawFn) -> Book:
             )
             for each in written
         ]
-        book.run(f"run {number}", reads, writes)
+        by_hand = draw(st.lists(st.sampled_from(book.made), max_size=2)) if book.made and draw(st.booleans()) else []
+        book.run(f"run {number}", reads, writes, depends_on={each.run_id: each for each in by_hand}.values())
         contents += written
     return book
 
@@ -65,7 +67,12 @@ def dependencies(book: Book) -> nx.DiGraph:
             graph.add_edge(("begin", run.run_id), written.span_id)
             for source in written.derived_from or [each.span_id for each in run.inputs]:
                 graph.add_edge(source, written.span_id)
+    by_span = {run.span_id: run for run in book.made}
     for run in book.made:
+        for link in run.dependencies:
+            before = by_span[link.span_id].run_id
+            for node in (("begin", before), ("end", before)):
+                graph.add_edges_from([(node, ("begin", run.run_id)), (node, ("end", run.run_id))])
         for read in run.inputs:
             graph.add_edge(read.span_id, ("end", run.run_id))
             producer = _producer(book, read)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from mlotel.carriers import artifact_context
 from mlotel.model import ArtifactContext
@@ -14,7 +14,15 @@ TRACEPARENT = "traceparent"
 DIGEST = "mlotel-digest"
 _OURS = (TRACEPARENT, DIGEST)
 
-Headers = Mapping[str, str | bytes] | Iterable[tuple[str | bytes, str | bytes | None]]
+
+
+class HasItems(Protocol):
+    """What has names and values as a mapping does, such as the messages of the standard library's `http`."""
+
+    def items(self) -> Iterable[tuple[str, str | bytes]]: ...
+
+
+Headers = Mapping[str, str | bytes] | HasItems | Iterable[tuple[str | bytes, str | bytes | None]]
 WritableHeaders = MutableMapping[str, str] | list[tuple[str, bytes]]
 
 
@@ -44,7 +52,8 @@ def read(headers: Headers | None) -> ArtifactContext | None:
     """
     if headers is None:
         return None
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    items = getattr(headers, "items", None)
+    pairs: Any = items() if callable(items) else headers
     found: dict[str, object] = {}
     for pair in pairs:
         if isinstance(pair, (tuple, list)) and len(pair) == 2 and _name(pair[0]) in _OURS:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from mlotel.cli import exec as exec_command
-from mlotel.cli import history, lineage, replay, runs, show, version
+from mlotel.cli import history, lineage, replay, runs, show, ui, version
 from mlotel.cli.output import complain
 from mlotel.errors import MlotelError, RunNotFoundError
 
@@ -40,6 +40,7 @@ def build_app() -> typer.Typer:
     app.command("show")(_reporting(show.command))
     app.command("history")(_reporting(history.command))
     app.command("lineage")(_reporting(lineage.command))
+    app.command("ui")(_reporting(ui.command))
     app.command("exec", context_settings={"allow_interspersed_args": False})(_reporting(exec_command.command))
     app.command("replay")(_reporting(replay.command))
     app.command("version")(_reporting(version.command))

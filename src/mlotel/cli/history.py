@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mlotel.cli.documents import run_document
 from mlotel.cli.options import FormatOption, JaegerOption, LimitOption, OutputFormat, StoreOption, nearest, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_table, state_text
 from mlotel.cli.text import clean, duration, number, short_id, when
+from mlotel.documents import run_document
 from mlotel.errors import RunNotFoundError
 from mlotel.model import Run
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from mlotel.cli.documents import lineage_document
 from mlotel.cli.mermaid import mermaid
-from mlotel.cli.options import JaegerOption, StoreOption, open_store, time_option
+from mlotel.cli.options import JaegerOption, StoreOption, open_store, time_range
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, duration, short_id, when
 from mlotel.cli.tree import print_tree
+from mlotel.documents import lineage_document
 from mlotel.errors import RunNotFoundError
-from mlotel.lineage import Root, around, downstream, node_id, resolve, upstream
+from mlotel.lineage import Root, around, downstream, node_id, resolve, sub_workflows, upstream
 from mlotel.model import Lineage
 from mlotel.store import Store
 
@@ -40,6 +40,7 @@ class LineageFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     MERMAID = "mermaid"
+    HTML = "html"
 
 
 def command(
@@ -76,7 +77,9 @@ def command(
     output_format: Annotated[
         LineageFormat,
         typer.Option(
-            "--format", "-f", help="A tree or a table to read, JSON for programs, or the text of a Mermaid flowchart."
+            "--format",
+            "-f",
+            help="A tree or a table to read, JSON for programs, the text of a Mermaid flowchart, or a page for a browser.",
         ),
     ] = LineageFormat.TREE,
     store: StoreOption = None,
@@ -88,9 +91,7 @@ def command(
     """
     if forward and both:
         raise typer.BadParameter("--forward is one way and --both is two: leave one of them out")
-    since_ns, until_ns = time_option(since), time_option(until)
-    if since_ns is not None and until_ns is not None and since_ns > until_ns:
-        raise typer.BadParameter("--since is later than --until: nothing lies between them")
+    since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
@@ -101,23 +102,30 @@ def command(
 
         found = walk(around if both else downstream if forward else upstream)
         if output_format is LineageFormat.JSON:
-            print_json(lineage_document(found))
+            started = sub_workflows(opened.store, found.runs).values()
+            print_json(lineage_document(found, (each for workflows in started for each in workflows)))
             return
         if output_format is LineageFormat.MERMAID:
             sys.stdout.write(mermaid(found))
             return
+        if output_format is LineageFormat.HTML:
+            from mlotel.cli.html import html
+
+            sys.stdout.buffer.write(html(found).encode())  # the page says that it is UTF-8, whatever the terminal's is
+            return
         console = make_console()
         whole = depth is None and since is None and until is None
+        workflows = {} if output_format is LineageFormat.TABLE else sub_workflows(opened.store, found.runs)
         if output_format is LineageFormat.TABLE:
             _print_table(console, found)
         elif both:
             # In one graph, what leads back and what leads on can no longer be told apart.
             console.print("made from", style="dim")
-            print_tree(console, walk(upstream), whole=whole)
+            print_tree(console, walk(upstream), whole=whole, workflows=workflows)
             console.print("touched", style="dim")
-            print_tree(console, walk(downstream), forward=True, whole=whole)
+            print_tree(console, walk(downstream), forward=True, whole=whole, workflows=workflows)
         else:
-            print_tree(console, found, forward=forward, whole=whole)
+            print_tree(console, found, forward=forward, whole=whole, workflows=workflows)
         counts = f" · {amount(len(found.runs), 'run')}, {amount(len(found.artifacts), 'artifact')}"
         caption(console, opened, more=counts)
         if found.partial:
@@ -129,9 +137,12 @@ def _print_table(console: Console, lineage: Lineage) -> None:
     names = {node_id(each): clean(each.name) for each in lineage.artifacts}
     read: defaultdict[str, list[str]] = defaultdict(list)
     wrote: defaultdict[str, list[str]] = defaultdict(list)
+    components = {run.run_id: clean(run.component) for run in lineage.runs}
     for edge in lineage.edges:
         if edge.kind == "read":
             read[edge.target].append(names.get(edge.source, ""))
+        elif edge.kind == "depends_on":
+            read[edge.target].append(f"(run of {components.get(edge.source, '')})")
         else:
             wrote[edge.source].append(names.get(edge.target, ""))
     runs = lineage.runs[::-1]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +13,9 @@ from typing import Annotated
 import typer
 
 from mlotel.cli.output import complain
-from mlotel.errors import ConfigurationError, StoreNotFoundError
+from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError
 from mlotel.store import Store
+from mlotel.store.times import parse_time
 
 __all__ = [
     "FormatOption",
@@ -24,10 +23,14 @@ __all__ = [
     "LimitOption",
     "OpenedStore",
     "OutputFormat",
+    "SinceOption",
     "StoreOption",
+    "TempoOption",
+    "UntilOption",
     "nearest",
     "open_store",
     "time_option",
+    "time_range",
 ]
 
 
@@ -58,36 +61,54 @@ JaegerOption = Annotated[
         show_default=False,
     ),
 ]
+TempoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tempo",
+        metavar="URL",
+        help="Read Tempo instead of a store: its HTTP API, e.g. http://localhost:3200. Searches go back 30 days.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="A table to read, or JSON for programs.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Runs that began then or later: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d).",
+        show_default=False,
+    ),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Runs that began then or earlier.", show_default=False),
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs, latest first.")]
-
-
-_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time_option(text: str | None, *, clock: Callable[[], int] = time.time_ns) -> int | None:
     """Return a time as nanoseconds since the epoch: RFC 3339, or how long ago, as in 7d or 12h; None of None.
 
-    A date alone is its midnight, and a time without an offset is in UTC.
-
     Raises:
         typer.BadParameter: it is neither.
     """
-    if text is None:
-        return None
     try:
-        if match := _AGO.fullmatch(text.strip()):
-            return clock() - timedelta(**{_UNITS[match[2]]: float(match[1])}) // timedelta(microseconds=1) * 1000
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text!r} is no time: write it as 2026-11-21T09:30:00Z, or as how long ago: 12h, 7d (s, m, h, d, w)"
-        ) from None
+        return None if text is None else parse_time(text, clock())
+    except QueryError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def time_range(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """Return both ends of a time range as nanoseconds since the epoch.
+
+    Raises:
+        typer.BadParameter: one of them is no time, or nothing lies between them.
+    """
+    since_ns, until_ns = time_option(since), time_option(until)
+    if since_ns is not None and until_ns is not None and since_ns > until_ns:
+        raise typer.BadParameter("--since is later than --until: nothing lies between them")
+    return since_ns, until_ns
 
 
 @dataclass(frozen=True, slots=True)

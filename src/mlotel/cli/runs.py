@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mlotel.cli.documents import run_document
 from mlotel.cli.options import FormatOption, JaegerOption, LimitOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import caption, counted, print_runs
 from mlotel.cli.text import clean
+from mlotel.documents import run_document
 
 __all__ = ["command"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlotel.cli.documents import predictions, run_document
 from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, extent, print_table, state_text
 from mlotel.cli.text import bytes_, clean, duration, number, short_digest, timestamp
+from mlotel.documents import predictions, run_document
 from mlotel.errors import RunNotFoundError
 from mlotel.lineage import resolve_run
 from mlotel.model import Artifact, Run

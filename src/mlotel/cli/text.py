@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+
+from mlotel.documents import timestamp
 
 __all__ = ["amount", "bytes_", "clean", "duration", "number", "short_digest", "short_id", "timestamp", "when"]
 
-_EPOCH = datetime(1970, 1, 1)  # in UTC, as everything here
 # Control characters, the marks that turn the direction of text around, line separators, halves of surrogate pairs
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BLANK = re.compile(r"[\t\n\r]+")
@@ -18,18 +18,9 @@ def clean(text: object) -> str:
     return _UNSAFE.sub("", _BLANK.sub(" ", str(text)))
 
 
-def timestamp(time_ns: int) -> str:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC, with microseconds (the rest is cut off) and Z."""
-    return _moment(time_ns).isoformat(timespec="microseconds") + "Z"
-
-
 def when(time_ns: int) -> str:
     """Return nanoseconds since the epoch as a date and a time of day in UTC, to the second."""
-    return _moment(time_ns).isoformat(" ", "seconds") + "Z"
-
-
-def _moment(time_ns: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    return timestamp(time_ns)[:19].replace("T", " ") + "Z"
 
 
 def duration(seconds: float | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlotel.cli.output import print_trimmed
 from mlotel.cli.tables import describe_artifact, describe_run
-from mlotel.cli.text import clean, short_id
-from mlotel.lineage import node_id
+from mlotel.cli.text import amount, clean, short_id
+from mlotel.lineage import SubWorkflow, node_id
 from mlotel.model import Lineage
 
 if TYPE_CHECKING:
@@ -26,25 +27,40 @@ _MOST_LEVELS = 40
 _WAYS = {"embedded": "embedded context", "env": "environment", "latest_write": "digest, latest write"}
 
 
-def print_tree(console: Console, lineage: Lineage, *, forward: bool = False, whole: bool = True) -> None:
+def print_tree(
+    console: Console,
+    lineage: Lineage,
+    *,
+    forward: bool = False,
+    whole: bool = True,
+    workflows: Mapping[str, Sequence[SubWorkflow]] = MappingProxyType({}),
+) -> None:
     """Print a lineage as a tree, going back in time from the root, or forward.
 
     Back, an artifact and the run that wrote it share a node, so that each step is one level; forward, the runs that
     read an artifact are below it, and below a run what it wrote. A node that stands in several places is printed in
     the first and referred to in the others; what lies deeper than the terminal has room for is continued in a tree of
     its own. `whole` says that the walk was not cut by a depth or a time, so that an artifact without a producer is a
-    source, and one without a reader an end.
+    source, and one without a reader an end. `workflows` are those of other pipelines that runs started, by run id.
     """
     levels = min(_MOST_LEVELS, max(1, (console.width - _LABEL) // _INDENT))
     branches = _ForwardBranches if forward else _Branches
-    for tree in branches(console, lineage, whole, levels).trees():
+    for tree in branches(console, lineage, whole, levels, workflows).trees():
         print_trimmed(console, tree)
 
 
 class _Branches:
     """The trees of one lineage while they are built, going back."""
 
-    def __init__(self, console: Console, lineage: Lineage, whole: bool, levels: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        lineage: Lineage,
+        whole: bool,
+        levels: int,
+        workflows: Mapping[str, Sequence[SubWorkflow]],
+    ) -> None:
+        self._workflows = workflows
         self._console = console
         self._lineage = lineage
         self._whole = whole
@@ -55,11 +71,16 @@ class _Branches:
         self._reads: defaultdict[str, list[str]] = defaultdict(list)
         self._readers: defaultdict[str, list[str]] = defaultdict(list)
         self._wrote: defaultdict[str, list[str]] = defaultdict(list)
+        self._depends: defaultdict[str, list[str]] = defaultdict(list)
+        self._dependents: defaultdict[str, list[str]] = defaultdict(list)
         self._found_by: dict[tuple[str, str], str] = {}
         for edge in lineage.edges:
             if edge.kind == "write":
                 self._writers[edge.target].append(edge.source)
                 self._wrote[edge.source].append(edge.target)
+            elif edge.kind == "depends_on":
+                self._depends[edge.target].append(edge.source)
+                self._dependents[edge.source].append(edge.target)
             else:
                 self._reads[edge.target].append(edge.source)
                 self._readers[edge.source].append(edge.target)
@@ -84,6 +105,7 @@ class _Branches:
             return [root]
         read = {edge.source for edge in self._lineage.edges if edge.kind == "read"}
         used = {edge.source for edge in self._lineage.edges if edge.kind == "write" and edge.target in read}
+        used |= set(self._dependents)
         ends = [run.run_id for run in reversed(self._lineage.runs) if run.run_id not in used]
         return ends or [run.run_id for run in self._lineage.runs[-1:]]
 
@@ -111,7 +133,7 @@ class _Branches:
         return writers[0] if len(writers) == 1 else None
 
     def _leads_on(self, node: str) -> bool:
-        return bool(self._reads[node] or self._writers[node])
+        return bool(self._reads[node] or self._writers[node] or self._depends[node])
 
     def _children(self, node: str) -> list[tuple[str, str | None]]:
         """What a node was made from, with the run that read it."""
@@ -121,11 +143,14 @@ class _Branches:
         if run != node and run in self._shown:
             return []
         self._shown.add(run)
-        return [(each, run) for each in self._reads[run]]
+        return [(each, run) for each in (*self._reads[run], *self._depends[run])]
 
     def _label(self, node: str, reader: str | None) -> Text:
+        from rich.text import Text
+
         if node in self._runs:
-            return describe_run(self._console, self._runs[node])
+            label = Text("depends on ", style="dim") if reader in self._runs else Text()
+            return label.append_text(describe_run(self._console, self._runs[node])).append_text(self._folded(node))
         artifact = self._artifacts[node]
         label = describe_artifact(artifact)
         name = self._name_read(node, reader)
@@ -137,6 +162,8 @@ class _Branches:
             found_by = self._found_by.get((node, reader or ""))
             if found_by:
                 label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
+            if run not in self._shown:
+                label.append_text(self._folded(run))
         elif self._whole and not self._writers[node]:
             label.append("\nno run wrote it" + (f": {clean(artifact.uri)}" if artifact.uri else ""), style="dim")
         return label
@@ -145,6 +172,18 @@ class _Branches:
         if run_id in self._shown:
             return self._reference(run_id, None, "↑", "shown above")
         return describe_run(self._console, self._runs[run_id])
+
+    def _folded(self, run_id: str) -> Text:
+        """A line for each workflow of another pipeline that the run started."""
+        from rich.text import Text
+
+        label = Text()
+        for each in self._workflows.get(run_id, ()):
+            states = ", ".join(f"{number} {state}" for state, number in sorted(each.states.items()))
+            more = " and more" if each.more else ""
+            label.append("\n▸ started pipeline ", style="dim").append(clean(each.pipeline), style="bold")
+            label.append(f"  {amount(each.runs, 'run')}{more} ({states})  run:{short_id(each.first)}", style="dim")
+        return label
 
     def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
         from rich.text import Text
@@ -173,14 +212,17 @@ class _ForwardBranches(_Branches):
             return [root]
         written = {edge.target for edge in self._lineage.edges if edge.kind == "write"}
         made = {edge.target for edge in self._lineage.edges if edge.kind == "read" and edge.source in written}
+        made |= set(self._depends)
         starts = [run.run_id for run in self._lineage.runs if run.run_id not in made]
         return starts or [run.run_id for run in self._lineage.runs[:1]]
 
     def _leads_on(self, node: str) -> bool:
-        return bool(self._readers[node] or self._wrote[node])
+        return bool(self._readers[node] or self._wrote[node] or self._dependents[node])
 
     def _children(self, node: str) -> list[tuple[str, str | None]]:
-        return [(each, node) for each in (self._wrote if node in self._runs else self._readers)[node]]
+        if node in self._runs:
+            return [(each, node) for each in (*self._wrote[node], *self._dependents[node])]
+        return [(each, node) for each in self._readers[node]]
 
     def _label(self, node: str, reader: str | None) -> Text:
         if node in self._artifacts:
@@ -189,6 +231,8 @@ class _ForwardBranches(_Branches):
                 label.append("  not read by any run", style="dim")
             return label
         label = describe_run(self._console, self._runs[node])
+        if reader in self._runs and node in self._dependents[reader]:
+            label.append(f"  depends on {clean(self._runs[reader].component)}", style="dim")
         above = self._artifacts.get(reader or "")
         if above is not None:
             name = self._name_read(node_id(above), node)
@@ -197,7 +241,7 @@ class _ForwardBranches(_Branches):
             found_by = self._found_by.get((node_id(above), node))
             if found_by:
                 label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
-        return label
+        return label.append_text(self._folded(node))
 
     def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
         return super()._reference(node, None, arrow, where)

@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from mlotel.lineage._components import (
+    ComponentSummary,
+    RunTag,
+    component_names,
+    component_tags,
+    components,
+    run_tags,
+)
 from mlotel.lineage._directions import LATEST_WRITE
+from mlotel.lineage._history import History
+from mlotel.lineage._producers import Producers
 from mlotel.lineage._references import Root, node_id, resolve, resolve_run
 from mlotel.lineage._walk import around, downstream, upstream
+from mlotel.lineage._workflows import SubWorkflow, sub_workflows
 
-__all__ = ["LATEST_WRITE", "Root", "around", "downstream", "node_id", "resolve", "resolve_run", "upstream"]
+__all__ = [
+    "LATEST_WRITE",
+    "ComponentSummary",
+    "History",
+    "Producers",
+    "Root",
+    "RunTag",
+    "SubWorkflow",
+    "around",
+    "component_names",
+    "component_tags",
+    "components",
+    "downstream",
+    "node_id",
+    "resolve",
+    "resolve_run",
+    "run_tags",
+    "sub_workflows",
+    "upstream",
+]

@@ -67,6 +67,10 @@ class Direction(Protocol):
         """Whether it matters by which I/O the run is entered."""
         ...
 
+    def beside(self, run: Run) -> tuple[Sequence[Run], bool]:
+        """The runs that are joined to this one by hand, and whether one of them is not in the store."""
+        ...
+
 
 class Backward:
     """From reads to the writes that they come from."""
@@ -92,6 +96,11 @@ class Backward:
     def narrows(self, far: Far) -> bool:
         """An output that names what it came from leads to those inputs alone; any other leads to all of them."""
         return bool(far.instance.derived_from)
+
+    def beside(self, run: Run) -> tuple[Sequence[Run], bool]:
+        """The runs that it was said to depend on."""
+        found = [self._records.run_of_span(link.trace_id, link.span_id) for link in run.dependencies]
+        return [each for each in found if each is not None], None in found
 
 
 _Origin = tuple[str, ...]
@@ -148,6 +157,10 @@ class Forward:
     def narrows(self, far: Far) -> bool:
         """Where an output names what it came from, other inputs do not lead to it."""
         return any(each.derived_from for each in far.run.outputs)
+
+    def beside(self, run: Run) -> tuple[Sequence[Run], bool]:
+        """The runs that were said to depend on it."""
+        return self._records.dependents(run), False
 
     def _of_digest(self, digest: str) -> _Reads:
         """The reads of a digest, told apart once for all its writes."""

@@ -32,14 +32,14 @@ class Records:
         if run_id not in self._runs:
             found = next((run for run in self._store.find_runs(run_id) if run.run_id == run_id), None)
             self._runs[run_id] = None
-            self._remember(found)
+            self.remember(found)
         return self._runs[run_id]
 
     def run_of_span(self, trace_id: str, span_id: str) -> Run | None:
         key = (trace_id, span_id)
         if key not in self._spans:
             found = self._store.run_of_span(trace_id, span_id)
-            self._remember(found)
+            self.remember(found)
             self._spans[key] = found
         return self._spans[key]
 
@@ -63,13 +63,21 @@ class Records:
             self._linked[key] = self._store.readers_of(trace_id, span_id)
         return self._linked[key]
 
+    def dependents(self, run: Run) -> Sequence[Run]:
+        """The runs that were said to depend on a run."""
+        found = self._store.dependents_of(run.trace_id, run.span_id)
+        for each in found:
+            self.remember(each)
+        return found
+
     def entries(self, artifact: Artifact) -> Sequence[Artifact]:
         """What a manifest lists, as far as it can be told apart; nothing for any other artifact."""
         if artifact.scope != "manifest" or not isinstance(self._store, _KnowsManifests):
             return ()
         return [each for each in self._store.manifest_entries(artifact.span_id) if each.digest]
 
-    def _remember(self, run: Run | None) -> None:
+    def remember(self, run: Run | None) -> None:
+        """Take up a run that was read elsewhere."""
         if run is not None:
             self._runs[run.run_id] = run
             for span_id in (run.span_id, *(each.span_id for each in (*run.inputs, *run.outputs))):

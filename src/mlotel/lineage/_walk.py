@@ -107,17 +107,20 @@ def _walk(
 def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None, within: Callable[[Run], bool]) -> None:
     """Search breadth first, so that `depth` is the shortest distance; each I/O and each run is expanded once."""
     near: list[tuple[Artifact, Run | None]] = []
+    met: dict[str, Run] = {}  # by the last step, for the first time
     if isinstance(root, Artifact):
         near.append((root, None))
     else:
         for begun in (root,) if isinstance(root, Run) else root:
             graph.add_run(begun)
+            met[begun.run_id] = begun
             near.extend((each, begun) for each in direction.through(begun, None))
     seen = {io_id(each) for each, _ in near}
     entered: set[tuple[str, str | None]] = set()
+    known = set(met)
     level = 0
-    while near:
-        entries: list[Far] = []
+    while near or met:
+        entries: list[tuple[Run, Artifact | None, bool]] = []
         for instance, run in near:
             crossing = direction.across(instance)
             node = graph.add_artifact(crossing.artifact)
@@ -134,17 +137,33 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
                     continue
                 graph.add_run(far.run)
                 graph.add_edge(_edge(node, far.run, reads=not direction.reads_near, resolved_by=far.resolved_by))
-                entries.append(far)
-        near = []
-        for far in entries:
-            entry = (far.run.run_id, far.instance.span_id if direction.narrows(far) else None)
+                entries.append((far.run, far.instance, direction.narrows(far)))
+        for run in met.values() if depth is None or level < depth else ():
+            beside, lost = direction.beside(run)
+            graph.partial |= lost
+            for other in beside:
+                if within(other):
+                    graph.add_run(other)
+                    graph.add_edge(_by_hand(other, run, back=direction.reads_near))
+                    entries.append((other, None, False))
+        near, met = [], {}
+        for run, via, narrowed in entries:
+            if run.run_id not in known:
+                known.add(run.run_id)
+                met[run.run_id] = run
+            entry = (run.run_id, via.span_id if via is not None and narrowed else None)
             if entry in entered:
                 continue
             entered.add(entry)
-            fresh = [each for each in direction.through(far.run, far.instance) if io_id(each) not in seen]
+            fresh = [each for each in direction.through(run, via) if io_id(each) not in seen]
             seen.update(io_id(each) for each in fresh)
-            near.extend((each, far.run) for each in fresh)
+            near.extend((each, run) for each in fresh)
         level += 1
+
+
+def _by_hand(other: Run, run: Run, *, back: bool) -> Edge:
+    before, after = (other, run) if back else (run, other)
+    return Edge(before.run_id, after.run_id, "depends_on")
 
 
 def _edge(node: str, run: Run, *, reads: bool, resolved_by: str | None) -> Edge:

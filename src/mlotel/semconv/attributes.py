@@ -14,8 +14,17 @@ __all__ = [
     "CICD_PIPELINE_TASK_NAME",
     "CICD_PIPELINE_TASK_RUN_ID",
     "CICD_PIPELINE_TASK_RUN_RESULT",
+    "CLOUD_ACCOUNT_ID",
+    "CLOUD_AVAILABILITY_ZONE",
+    "CLOUD_PLATFORM",
+    "CLOUD_PROVIDER",
+    "CLOUD_REGION",
+    "CLOUD_RESOURCE_ID",
     "CODE_FILE_PATH",
     "CODE_FUNCTION_NAME",
+    "CONTAINER_ID",
+    "CONTAINER_IMAGE_NAME",
+    "CONTAINER_NAME",
     "DEPLOYMENT_ENVIRONMENT_NAME",
     "ERROR_TYPE",
     "EXCEPTION_MESSAGE",
@@ -27,11 +36,15 @@ __all__ = [
     "HOST_ID",
     "HOST_NAME",
     "K8S_CLUSTER_NAME",
+    "K8S_CONTAINER_NAME",
+    "K8S_CRONJOB_NAME",
+    "K8S_DEPLOYMENT_NAME",
     "K8S_JOB_NAME",
     "K8S_NAMESPACE_NAME",
     "K8S_NODE_NAME",
     "K8S_POD_NAME",
     "MLOTEL_ANNOTATION_AUTHOR",
+    "MLOTEL_ARTIFACT_AGE",
     "MLOTEL_ARTIFACT_COLUMNS",
     "MLOTEL_ARTIFACT_DERIVED_FROM",
     "MLOTEL_ARTIFACT_DIGEST",
@@ -40,9 +53,12 @@ __all__ = [
     "MLOTEL_ARTIFACT_MISSING",
     "MLOTEL_ARTIFACT_NAME",
     "MLOTEL_ARTIFACT_NOTE",
+    "MLOTEL_ARTIFACT_RETRACTED",
     "MLOTEL_ARTIFACT_ROWS",
     "MLOTEL_ARTIFACT_SCHEMA_DIGEST",
     "MLOTEL_ARTIFACT_SIZE",
+    "MLOTEL_ARTIFACT_STALE_REASON",
+    "MLOTEL_ARTIFACT_STALE_RUN_ID",
     "MLOTEL_ARTIFACT_TYPE",
     "MLOTEL_ARTIFACT_URI",
     "MLOTEL_CHECK_NAME",
@@ -51,6 +67,7 @@ __all__ = [
     "MLOTEL_COMPONENT_DESCRIPTION",
     "MLOTEL_COMPONENT_NAME",
     "MLOTEL_COMPONENT_OWNER",
+    "MLOTEL_COMPONENT_STALE_AFTER",
     "MLOTEL_COMPONENT_TAGS",
     "MLOTEL_COMPONENT_VERSION",
     "MLOTEL_DRIFT_METHOD",
@@ -95,6 +112,7 @@ __all__ = [
     "MLOTEL_RUN_DROPPED",
     "MLOTEL_RUN_ID",
     "MLOTEL_RUN_MEMORY_PEAK",
+    "MLOTEL_RUN_QUEUE_TIME",
     "MLOTEL_RUN_STATE",
     "MLOTEL_TAG",
     "MLOTEL_TELEMETRY_ITEM",
@@ -132,11 +150,38 @@ CICD_PIPELINE_TASK_RUN_ID: Final = "cicd.pipeline.task.run.id"
 CICD_PIPELINE_TASK_RUN_RESULT: Final = "cicd.pipeline.task.run.result"
 """Result of the task's run as the orchestrator sees it."""
 
+CLOUD_ACCOUNT_ID: Final = "cloud.account.id"
+"""Account with the cloud provider."""
+
+CLOUD_AVAILABILITY_ZONE: Final = "cloud.availability_zone"
+"""Zone of the cloud region."""
+
+CLOUD_PLATFORM: Final = "cloud.platform"
+"""Kind of service that runs the process."""
+
+CLOUD_PROVIDER: Final = "cloud.provider"
+"""Cloud provider."""
+
+CLOUD_REGION: Final = "cloud.region"
+"""Region of the cloud provider, or of the site."""
+
+CLOUD_RESOURCE_ID: Final = "cloud.resource_id"
+"""The cloud provider's name of the resource that runs the process."""
+
 CODE_FILE_PATH: Final = "code.file.path"
 """File that defines the component's function."""
 
 CODE_FUNCTION_NAME: Final = "code.function.name"
 """Qualified name of the component's function."""
+
+CONTAINER_ID: Final = "container.id"
+"""Identity of the container."""
+
+CONTAINER_IMAGE_NAME: Final = "container.image.name"
+"""Name of the image that the container was made from."""
+
+CONTAINER_NAME: Final = "container.name"
+"""Name of the container."""
 
 DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
 """Environment that the process was deployed to."""
@@ -171,6 +216,15 @@ HOST_NAME: Final = "host.name"
 K8S_CLUSTER_NAME: Final = "k8s.cluster.name"
 """Name of the Kubernetes cluster."""
 
+K8S_CONTAINER_NAME: Final = "k8s.container.name"
+"""Name of the container in its Kubernetes pod."""
+
+K8S_CRONJOB_NAME: Final = "k8s.cronjob.name"
+"""Name of the Kubernetes cron job."""
+
+K8S_DEPLOYMENT_NAME: Final = "k8s.deployment.name"
+"""Name of the Kubernetes deployment."""
+
 K8S_JOB_NAME: Final = "k8s.job.name"
 """Name of the Kubernetes job."""
 
@@ -185,6 +239,9 @@ K8S_POD_NAME: Final = "k8s.pod.name"
 
 MLOTEL_ANNOTATION_AUTHOR: Final = "mlotel.annotation.author"
 """Who said it, as far as it was said."""
+
+MLOTEL_ARTIFACT_AGE: Final = "mlotel.artifact.age"
+"""Time in seconds from the writing of an artifact to the start of the run that read it."""
 
 MLOTEL_ARTIFACT_COLUMNS: Final = "mlotel.artifact.columns"
 """Number of columns."""
@@ -210,6 +267,9 @@ MLOTEL_ARTIFACT_NAME: Final = "mlotel.artifact.name"
 MLOTEL_ARTIFACT_NOTE: Final = "mlotel.artifact.note"
 """Why something about the artifact is missing, for instance its digest."""
 
+MLOTEL_ARTIFACT_RETRACTED: Final = "mlotel.artifact.retracted"
+"""The retracted label that the artifact bore when it was read; of several, the one with the earliest deadline."""
+
 MLOTEL_ARTIFACT_ROWS: Final = "mlotel.artifact.rows"
 """Number of rows."""
 
@@ -218,6 +278,12 @@ MLOTEL_ARTIFACT_SCHEMA_DIGEST: Final = "mlotel.artifact.schema.digest"
 
 MLOTEL_ARTIFACT_SIZE: Final = "mlotel.artifact.size"
 """Size of the artifact in bytes."""
+
+MLOTEL_ARTIFACT_STALE_REASON: Final = "mlotel.artifact.stale.reason"
+"""Why an artifact was stale when a run read it."""
+
+MLOTEL_ARTIFACT_STALE_RUN_ID: Final = "mlotel.artifact.stale.run.id"
+"""The later run of the artifact's producer, by its run id. Never a metric label."""
 
 MLOTEL_ARTIFACT_TYPE: Final = "mlotel.artifact.type"
 """Kind of artifact."""
@@ -242,6 +308,9 @@ MLOTEL_COMPONENT_NAME: Final = "mlotel.component.name"
 
 MLOTEL_COMPONENT_OWNER: Final = "mlotel.component.owner"
 """Person or team that answers for the component."""
+
+MLOTEL_COMPONENT_STALE_AFTER: Final = "mlotel.component.stale_after"
+"""Age in seconds past which an input makes the component's runs stale; 0 where no age does."""
 
 MLOTEL_COMPONENT_TAGS: Final = "mlotel.component.tags"
 """Labels by which components are found."""
@@ -375,6 +444,9 @@ MLOTEL_RUN_ID: Final = "mlotel.run.id"
 
 MLOTEL_RUN_MEMORY_PEAK: Final = "mlotel.run.memory.peak"
 """The process's high-water mark of resident memory at the run's end, in bytes."""
+
+MLOTEL_RUN_QUEUE_TIME: Final = "mlotel.run.queue.time"
+"""Time in seconds that the run waited for its start, as its orchestrator counts it."""
 
 MLOTEL_RUN_STATE: Final = "mlotel.run.state"
 """State of the run; on metrics and on an ended run's span it is the outcome."""

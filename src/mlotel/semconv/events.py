@@ -10,6 +10,7 @@ from typing import Final
 __all__ = [
     "EXCEPTION",
     "MLOTEL_ARTIFACT_MANIFEST",
+    "MLOTEL_ARTIFACT_RETRACTED",
     "MLOTEL_ARTIFACT_STALE",
     "MLOTEL_CHECK_FAILED",
     "MLOTEL_DRIFT_DETECTED",
@@ -50,21 +51,24 @@ MLOTEL_DRIFT_DETECTED: Final = "mlotel.drift.detected"
 MLOTEL_ARTIFACT_STALE: Final = "mlotel.artifact.stale"
 """A run read an artifact that is too old, or that its producer has made anew since."""
 
+MLOTEL_ARTIFACT_RETRACTED: Final = "mlotel.artifact.retracted"
+"""A run read an artifact that bears a retracted label, by itself or by what it was made of."""
+
 MLOTEL_NOTE: Final = "mlotel.note"
 """Somebody wrote a note about a run, an artifact or a prediction. The body is the note; the span is the run's, or
 the one that read or wrote the artifact."""
 
 MLOTEL_FLAG: Final = "mlotel.flag"
-"""Somebody flagged an output as wrong. The body is the reason."""
+"""Somebody flagged an artifact, all outputs of a run, or a prediction as wrong. The body is the reason."""
 
 MLOTEL_UNFLAG: Final = "mlotel.unflag"
 """Somebody took a flag back. The body is the reason."""
 
 MLOTEL_LABEL: Final = "mlotel.label"
-"""Somebody put a label on an artifact. The body is the reason."""
+"""Somebody put a label on an artifact, or on all that a run wrote. The body is the reason."""
 
 MLOTEL_UNLABEL: Final = "mlotel.unlabel"
-"""Somebody took a label from an artifact. The body is the reason."""
+"""Somebody took a label from an artifact or a run. The body is the reason."""
 
 MLOTEL_RETRACT: Final = "mlotel.retract"
 """Somebody retracted a label, and everything that bears it. The body is the reason."""

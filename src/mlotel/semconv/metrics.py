@@ -11,6 +11,7 @@ __all__ = [
     "MLOTEL_CHECK_RESULTS",
     "MLOTEL_DATA_MISSING_RATIO",
     "MLOTEL_DATA_ROWS",
+    "MLOTEL_DATA_STALE",
     "MLOTEL_DRIFT_SCORE",
     "MLOTEL_FEATURE_REFERENCE_RATIO",
     "MLOTEL_FEATURE_VALUES",
@@ -169,6 +170,12 @@ MLOTEL_DATA_MISSING_RATIO: Final = Metric(
     "1",
     "Share of null cells in the table that a component last read or wrote under a name.",
     "gauge",
+)
+MLOTEL_DATA_STALE: Final = Metric(
+    "mlotel.data.stale",
+    "{input}",
+    "Inputs that were stale when a run of the component read them; 0 as soon as one could be judged.",
+    "counter",
 )
 MLOTEL_DRIFT_SCORE: Final = Metric(
     "mlotel.drift.score",

@@ -79,11 +79,15 @@ class Store(Protocol):
         """What was said of runs, artifacts and predictions, of one kind or all, of one target or all; latest first."""
         ...
 
-    def predictions(self, key: str, *, secret: bytes | None = None) -> Sequence[Prediction]:
+    def predictions(
+        self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Sequence[Prediction]:
         """The predictions that were logged with this key, latest first.
 
         Args:
             key: the key as it was logged.
-            secret: what keys were hashed with, where the user said so.
+            secret: what keys were hashed with, where the user said so; those hashed without are found as well.
+            since_ns: predictions made at or after this time, nanoseconds since the epoch.
+            until_ns: predictions made at or before this time.
         """
         ...

@@ -8,6 +8,7 @@ from mlotel.model import Annotation, Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
+from mlotel.store.conditions import Condition
 from mlotel.store.index import Index
 from mlotel.store.liveness import state_of_open_run
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
@@ -69,6 +70,21 @@ class Assembly:
                     runs.append(run)
         return tuple(runs)
 
+    def heads(self, rows: Iterable[RunRow]) -> Iterator[Run]:
+        """The runs of `rows`, in their order, without what they read and wrote."""
+        for row in rows:
+            head = self._head(row)
+            if head is not None:
+                yield head
+
+    def keep(self, rows: Sequence[RunRow], where: Sequence[Condition]) -> Sequence[RunRow]:
+        """Those of `rows` for which each of `where` holds that can be told without what they read and wrote."""
+        told = [condition for condition in where if not condition.needs_artifacts]
+        if not told:
+            return rows
+        heads = ((row, self._head(row)) for row in rows)
+        return [row for row, head in heads if head is not None and all(each.matches(head) for each in told)]
+
     def artifacts(self, rows: Iterable[IoRow]) -> Iterator[Artifact]:
         """The artifacts of `rows`, in their order."""
         for row in rows:
@@ -118,6 +134,12 @@ class Assembly:
                 self._parsed.clear()
             self._parsed[place] = items
         return items
+
+    def _head(self, row: RunRow) -> Run | None:
+        try:
+            return self._run(row, (), ())
+        except BAD_SHAPE:
+            return None
 
     def _run(self, row: RunRow, inputs: Iterable[Artifact], outputs: Iterable[Artifact]) -> Run | None:
         ids = ids_of(row)

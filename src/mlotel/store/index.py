@@ -21,6 +21,7 @@ __all__ = ["WRITES", "Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 5
+_FIRST_CHUNK, _LARGEST_CHUNK = 50, 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
 
@@ -174,12 +175,33 @@ class Index:
         """All rows of a query."""
         return self.connection.execute(sql, parameters).fetchall()
 
-    def run_rows(self, where: str, parameters: Sequence[Any] = (), limit: int | None = None) -> list[RunRow]:
-        """Runs that have a start or a span, latest start first."""
-        sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY start DESC, id DESC"
-        if limit is not None:
-            sql += f" LIMIT {int(limit)}"
+    def run_rows(
+        self,
+        where: str,
+        parameters: Sequence[Any] = (),
+        limit: int | None = None,
+        *,
+        first: int = 0,
+        order: str = "start DESC, id DESC",
+    ) -> list[RunRow]:
+        """Runs that have a start or a span, latest start first if no other order is asked for, from `first` on."""
+        sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY {order}"
+        if limit is not None or first:
+            sql += f" LIMIT {-1 if limit is None else int(limit)} OFFSET {int(first)}"
         return [RunRow._make(row) for row in self.connection.execute(sql, parameters)]
+
+    def run_chunks(self, where: str, parameters: Sequence[Any] = ()) -> Iterator[list[RunRow]]:
+        """The same, latest start first, in lists that grow from few to many as more of them are wanted."""
+        sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY start DESC, id DESC"
+        cursor, size = self.connection.execute(sql, parameters), _FIRST_CHUNK
+        while rows := cursor.fetchmany(size):
+            yield [RunRow._make(row) for row in rows]
+            size = min(2 * size, _LARGEST_CHUNK)
+
+    def count_runs(self, where: str, parameters: Sequence[Any] = ()) -> int:
+        """How many runs there are that have a start or a span."""
+        count: int = self.rows(f"SELECT count(*) FROM run WHERE component IS NOT NULL AND {where}", parameters)[0][0]
+        return count
 
     def io_rows(self, where: str, parameters: Sequence[Any] = (), order: str = "time DESC, id DESC") -> Iterator[IoRow]:
         """I/O rows, latest first if no other order is asked for, one by one as they are wanted."""

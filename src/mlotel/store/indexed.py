@@ -7,13 +7,15 @@ import functools
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run
 from mlotel.store.assembly import Assembly
+from mlotel.store.conditions import Condition
 from mlotel.store.index import WRITES, Index
 from mlotel.store.rows import (
     ANNOTATIONS,
@@ -26,10 +28,8 @@ from mlotel.store.rows import (
     target_number,
     uri_number,
 )
+from mlotel.store.selecting import component_names, is_selected, select, states_of_components
 from mlotel.store.values import artifact_of
-
-if TYPE_CHECKING:
-    from mlotel.store.conditions import Condition
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
 
@@ -49,7 +49,6 @@ class StoreStatus:
     torn: int
 
 
-_AT_ONCE = 500  # runs that are read before the next are, where many may not meet a condition
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -62,7 +61,8 @@ def _question(
     @functools.wraps(method)
     def ask(self: IndexedStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
-            self._refresh()
+            if not self._held:
+                self._refresh()
             try:
                 return method(self, *args, **kwargs)
             except sqlite3.Error as error:
@@ -85,6 +85,7 @@ class IndexedStore(ABC):
 
     def __init__(self, line: Callable[[Place], bytes], clock: Callable[[], int]) -> None:
         self._lock = threading.RLock()
+        self._held = 0
         self._clock = clock
         self._assembly = Assembly(line, clock)
 
@@ -96,6 +97,19 @@ class IndexedStore(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close whatever is open; the next question opens it again."""
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Answer within a ``with`` block by what has been taken up so far: new lines are not looked for.
+
+        Other threads' questions wait until it is left.
+        """
+        with self._lock:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
 
     @abstractmethod
     def _refresh(self) -> object:
@@ -117,23 +131,12 @@ class IndexedStore(ABC):
     ) -> Sequence[Run]:
         """Runs, latest start first, for which all of `where` holds."""
         index = self._index()
-        sql, parameters = ["TRUE"], list[Any]()
-        if component is not None:
-            name = index.name_id(component)
-            if name is None:
-                return ()
-            sql.append("component = ?")
-            parameters.append(name)
-        for bound, comparison in ((since_ns, "start >= ?"), (until_ns, "start <= ?")):
-            if bound is not None:
-                sql.append(comparison)
-                parameters.append(bound)
-        rows = index.run_rows(" AND ".join(sql), parameters, None if where else limit)
+        chosen = select(index, component=component, since_ns=since_ns, until_ns=until_ns, where=where)
         if not where:
-            return self._assembly.runs(index, rows)
+            return self._assembly.runs(index, index.run_rows(*chosen, limit))
         found: list[Run] = []
-        for first in range(0, len(rows), _AT_ONCE):
-            runs = self._assembly.runs(index, rows[first : first + _AT_ONCE])
+        for rows in index.run_chunks(*chosen):
+            runs = self._assembly.runs(index, self._assembly.keep(rows, where))
             found += (run for run in runs if all(condition.matches(run) for condition in where))
             if limit is not None and len(found) >= limit:
                 break
@@ -141,7 +144,50 @@ class IndexedStore(ABC):
 
     def translates(self, condition: Condition) -> bool:
         """Whether this store selects runs by the condition itself; for others, runs are read and looked at."""
-        return False
+        return is_selected(condition)
+
+    @_question
+    def count_runs(
+        self, *, component: str | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> int:
+        """How many runs there are, of one component or all, that began within a time."""
+        index = self._index()
+        return index.count_runs(*select(index, component=component, since_ns=since_ns, until_ns=until_ns))
+
+    @_question
+    def runs_from(
+        self,
+        first: int,
+        count: int,
+        *,
+        component: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Sequence[Run]:
+        """Up to `count` runs from number `first` on, counted from 0, the earliest start first."""
+        index = self._index()
+        chosen = select(index, component=component, since_ns=since_ns, until_ns=until_ns)
+        return self._assembly.runs(index, index.run_rows(*chosen, count, first=first, order="start, id"))
+
+    @_question
+    def component_states(
+        self, *, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Mapping[str, Mapping[str, int]]:
+        """How many runs each component has in each state."""
+        index = self._index()
+        counts: dict[str, Counter[str]] = {}
+        for name, state, count in states_of_components(index, select(index, since_ns=since_ns, until_ns=until_ns)):
+            counts.setdefault(name, Counter())[state] = count
+        chosen = select(index, since_ns=since_ns, until_ns=until_ns, where=(Condition("state", "=", "running"),))
+        for rows in index.run_chunks(*chosen):  # whether they still run must be looked up one by one
+            for run in self._assembly.heads(rows):
+                counts.setdefault(run.component, Counter())[run.state] += 1
+        return {name: {state: n for state, n in each.items() if state != "open"} for name, each in counts.items()}
+
+    @_question
+    def component_names(self) -> Sequence[str]:
+        """The names of all components that have runs, in order."""
+        return sorted(component_names(self._index()))
 
     @_question
     def find_runs(self, reference: str) -> Sequence[Run]:
@@ -294,7 +340,9 @@ class IndexedStore(ABC):
         found = self._assembly.annotations(self._index().annotation_rows(" AND ".join(where), parameters))
         return tuple(each for each in found if target is None or each.target == target)
 
-    def predictions(self, key: str, *, secret: bytes | None = None) -> Sequence[Prediction]:
+    def predictions(
+        self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Sequence[Prediction]:
         """The predictions that were logged with this key, latest first."""
         return ()
 

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.semconv import attributes as A
+from mlotel.store.remote import RemoteSpan
 
-__all__ = ["JaegerQuery", "JaegerSpan", "JaegerTraces"]
+__all__ = ["JaegerQuery", "JaegerTraces"]
 
 _SERVICE = "/jaeger.api_v3.QueryService/"
 _DEFAULT_PORT = 16685
@@ -71,36 +72,12 @@ _MESSAGES: Mapping[str, tuple[tuple[int, str, str], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class JaegerSpan:
-    """A span of mlotel's: its ids (hex), its start in nanoseconds, and its attributes that are text."""
-
-    trace_id: str
-    span_id: str
-    start_ns: int
-    texts: Mapping[str, str]
-    resource: Any = field(repr=False)
-    message: Any = field(repr=False)
-
-    def line(self) -> bytes:
-        """The span as a line of OTLP/JSON."""
-        from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
-
-        content = MessageToDict(self.message)
-        for each in (content, *content.get("links", ())):
-            for key in ("traceId", "spanId", "parentSpanId"):  # bytes are Base64 in protobuf's JSON, ids hex in OTLP's
-                if key in each:
-                    each[key] = b64decode(each[key]).hex()
-        group = {"resource": MessageToDict(self.resource), "scopeSpans": [{"spans": [content]}]}
-        return json.dumps({"resourceSpans": [group]}, separators=(",", ":")).encode()
-
-
 @dataclass(slots=True)
 class JaegerTraces:
     """What one request brought: the ids of the traces, and those of their spans that are mlotel's."""
 
     trace_ids: set[str] = field(default_factory=set)
-    spans: list[JaegerSpan] = field(default_factory=list)
+    spans: list[RemoteSpan] = field(default_factory=list)
 
 
 class JaegerQuery:
@@ -108,16 +85,19 @@ class JaegerQuery:
 
     Args:
         url: ``http://host:port`` (or ``host:port``), ``https://…`` for TLS; the port is 16685 unless said.
+        headers: sent with each request: credentials.
         timeout_s: seconds after which a request is given up.
 
     Raises:
         ConfigurationError: `url` is no such address.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
-        self.url = url
+    def __init__(self, url: str, *, headers: Mapping[str, str], timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._secure, self._target, self._local = _address(url)
+        self.url = f"{'https' if self._secure else 'http'}://{self._target}"
+        # gRPC takes names in lower case alone.
+        self._metadata = tuple((key.lower(), value) for key, value in headers.items())
         self._channel: Any = None
 
     def close(self) -> None:
@@ -170,7 +150,8 @@ class JaegerQuery:
 
         found = JaegerTraces()
         traces_data = _messages()["TracesData"]
-        call = self._open().unary_stream(_SERVICE + method)(request.SerializeToString(), timeout=self._timeout_s)
+        method_of = self._open().unary_stream(_SERVICE + method)
+        call = method_of(request.SerializeToString(), timeout=self._timeout_s, metadata=self._metadata)
         try:
             for chunk in call:
                 # Parsed here and not by grpc, which would log a traceback where that fails.
@@ -270,10 +251,22 @@ def _take(resource_spans: Any, found: JaegerTraces) -> None:
     for span in _spans(resource_spans):
         trace_id = span.trace_id.hex()
         found.trace_ids.add(trace_id)
-        texts = {each.key: each.value.string_value for each in span.attributes if each.value.string_value}
-        if A.MLOTEL_RUN_ID in texts:
-            start_ns = span.start_time_unix_nano
-            found.spans.append(JaegerSpan(trace_id, span.span_id.hex(), start_ns, texts, resource_spans.resource, span))
+        if any(each.key == A.MLOTEL_RUN_ID for each in span.attributes):
+            line = functools.partial(_line, span, resource_spans.resource)
+            found.spans.append(RemoteSpan(trace_id, span.span_id.hex(), line))
+
+
+def _line(span: Any, resource: Any) -> bytes:
+    """A span as a line of OTLP/JSON."""
+    from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+
+    content = MessageToDict(span)
+    for each in (content, *content.get("links", ())):
+        for key in ("traceId", "spanId", "parentSpanId"):  # bytes are Base64 in protobuf's JSON, ids hex in OTLP's
+            if key in each:
+                each[key] = b64decode(each[key]).hex()
+    group = {"resource": MessageToDict(resource), "scopeSpans": [{"spans": [content]}]}
+    return json.dumps({"resourceSpans": [group]}, separators=(",", ":")).encode()
 
 
 def _spans(resource_spans: Any) -> Iterator[Any]:

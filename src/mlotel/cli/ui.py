@@ -1,0 +1,90 @@
+"""`mlotel ui`: runs, histories and lineage in a browser."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from mlotel.cli.options import JaegerOption, StoreOption, TempoOption, open_store
+from mlotel.cli.text import clean
+from mlotel.errors import MissingExtraError, RunNotFoundError
+
+__all__ = ["command"]
+
+_JAEGER_QUERY, _JAEGER_PAGES = 16685, 16686
+
+
+def command(
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="Port of loopback; 0 takes a free one.")
+    ] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address and open no browser.")] = False,
+    jaeger_ui: Annotated[
+        str | None,
+        typer.Option(
+            "--jaeger-ui",
+            metavar="URL",
+            help="Where Jaeger shows its pages, for links to traces. Default: with --jaeger, port 16686 of its host.",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = None,
+    jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
+) -> None:
+    """Serve the web view on this machine alone, until Ctrl-C: runs, histories, lineage, flags and notes.
+
+    Whoever opens it has to have the token that stands in the printed address.
+
+    Example: mlotel ui --port 8080 --no-open
+    """
+    try:
+        from mlotel.ui import Reading, Session, open_browser, serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise MissingExtraError(error.name.partition(".")[0], "ui") from error
+
+    pages = _address(jaeger_ui) if jaeger_ui is not None else _pages_of(jaeger)
+    with open_store(store, jaeger, tempo) as opened, ExitStack() as while_served:
+        if not opened.exists:
+            raise RunNotFoundError(opened.advice)
+
+        def started(session: Session) -> None:
+            sys.stdout.write(f"mlotel ui reads {clean(opened.path)}\n\n    {session.url}\n\nCtrl-C ends it.\n")
+            sys.stdout.flush()
+            if not no_open:
+                while_served.enter_context(open_browser(session.url))
+
+        serve(Reading(opened.store, clean(opened.path), opened.unread, pages), port=port, started=started)
+
+
+def _address(url: str) -> str:
+    """Return where Jaeger's pages begin, without a slash at the end.
+
+    Raises:
+        typer.BadParameter: it is no address of pages.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+    except ValueError:
+        valid = False
+    if not valid:
+        raise typer.BadParameter(f"--jaeger-ui {url!r} is no address: write it as http://localhost:{_JAEGER_PAGES}")
+    return url.rstrip("/")
+
+
+def _pages_of(jaeger: str | None) -> str | None:
+    """Return where a Jaeger shows its pages that answers queries at its usual port; None where that is not known."""
+    if jaeger is None:
+        return None
+    parts = urlsplit(jaeger)
+    if parts.port != _JAEGER_QUERY or parts.hostname is None:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{_JAEGER_PAGES}"

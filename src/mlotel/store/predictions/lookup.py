@@ -1,0 +1,150 @@
+"""The predictions of one key, out of any number: read from sorted files by their row groups, and from the journal.
+
+A look-up reads the footer of each file and one column of one row group in it: about a millisecond a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlotel.model import Prediction
+from mlotel.store.predictions.keys import MOST_CHARACTERS, RecordKeys, key_text
+from mlotel.store.predictions.parts import Part, model_name, parts
+from mlotel.store.predictions.rows import day_of, fits, needle, predictions_of, tables_of_lines
+from mlotel.store.predictions.tails import tails
+
+__all__ = ["LookUp"]
+
+_RETRIES = 20
+_LARGEST_GROUP = 1 << 20  # rows: no file of ours has a row group of so many
+_LARGEST_GROUP_BYTES = 256 << 20
+_COLUMN = "key_hash"
+# What reading a file that is damaged, or none of ours, may raise
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, OverflowError)
+
+
+@dataclass(slots=True)
+class LookUp:
+    """Looks up keys in the data set at `root`; `problems` says, by path, what could not be read.
+
+    Args:
+        root: folder of the data set; there need be none.
+    """
+
+    root: Path
+    problems: dict[Path, str] = field(default_factory=dict)
+
+    def find(
+        self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> tuple[Prediction, ...]:
+        """Return the predictions of a key within a time range, latest first.
+
+        Args:
+            key: the key as it was logged.
+            secret: what keys were hashed with; those hashed without are found as well.
+            since_ns: predictions made at or after this time, nanoseconds since the epoch.
+            until_ns: predictions made at or before this time.
+        """
+        text = key_text(key)
+        if text is None:
+            return ()
+        wanted = {RecordKeys(each).hash(text): text[:MOST_CHARACTERS] if each is None else None for each in _ways(secret)}
+        days = "" if since_ns is None else day_of(since_ns), "9999-99-99" if until_ns is None else day_of(until_ns)
+        found = self._rows(wanted, days)
+        # What was moved from one file into another may have been read in both.
+        distinct = dict.fromkeys(
+            each
+            for each in found
+            if (since_ns is None or each.time_ns >= since_ns) and (until_ns is None or each.time_ns <= until_ns)
+        )
+        return tuple(sorted(distinct, key=lambda each: each.time_ns, reverse=True))
+
+    def _rows(self, wanted: dict[int, str | None], days: tuple[str, str]) -> list[Prediction]:
+        for _ in range(_RETRIES):
+            self.problems.clear()
+            try:
+                # In this order: what another process moves meanwhile from the journal into a file is met there.
+                found = [each for path in tails(self.root) for each in _of_tail(path, wanted)]
+                for part in parts(self.root, *days):
+                    found += self._of_part(part, wanted)
+                return found
+            except FileNotFoundError:  # moved into another file since it was listed
+                continue
+        return []
+
+    def _of_part(self, part: Part, wanted: dict[int, str | None]) -> list[Prediction]:
+        try:
+            return list(_matches(part, wanted))
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            self.problems[part.path] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return []
+
+
+def _ways(secret: bytes | None) -> tuple[bytes | None, ...]:
+    return (secret, None) if secret else (None,)
+
+
+def _matches(part: Part, wanted: dict[int, str | None]) -> Iterator[Prediction]:
+    with pq.ParquetFile(part.path) as file:
+        schema = file.schema_arrow
+        if not fits(schema):
+            raise ValueError("not a file of keyed predictions")
+        model = model_name(schema, part)
+        for group in _groups(file.metadata, wanted):
+            hashes = file.read_row_group(group, columns=[_COLUMN]).column(0).to_numpy()
+            rows = np.flatnonzero(np.isin(hashes, np.array(list(wanted), dtype=np.uint64)))
+            if len(rows):
+                table = file.read_row_group(group).select(_columns(schema)).take(pa.array(rows))
+                yield from _confirmed(predictions_of(table, model), wanted)
+
+
+def _columns(schema: pa.Schema) -> list[str]:
+    from mlotel.store.predictions.rows import SCHEMA
+
+    return [name for name in SCHEMA.names if name in schema.names]
+
+
+def _groups(metadata: pq.FileMetaData, wanted: dict[int, str | None]) -> Iterator[int]:
+    """The row groups in which one of the hashes may be. Raises ValueError for one too large to be of ours."""
+    column = next(n for n in range(metadata.num_columns) if metadata.schema.column(n).path == _COLUMN)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        statistics = group.column(column).statistics
+        if statistics is not None and statistics.has_min_max:
+            low, high = statistics.min, statistics.max
+            if not any(low <= each <= high for each in wanted):
+                continue
+        if group.num_rows > _LARGEST_GROUP or group.total_byte_size > _LARGEST_GROUP_BYTES:
+            raise ValueError("a row group too large to be read")
+        yield number
+
+
+def _of_tail(path: Path, wanted: dict[int, str | None]) -> Iterator[Prediction]:
+    content = path.read_bytes()
+    for key_hash in wanted:
+        begin = needle(key_hash)
+        at = content.find(begin)
+        while at >= 0:
+            end = content.find(b"\n", at)
+            if end < 0:  # still being written
+                break
+            if at == 0 or content[at - 1] == 10:
+                tables, _ = tables_of_lines([content[at:end]])
+                for (model, _), table in tables.items():
+                    yield from _confirmed(predictions_of(table, model), wanted)
+            at = content.find(begin, end)
+
+
+def _confirmed(found: Iterable[Prediction], wanted: dict[int, str | None]) -> Iterator[Prediction]:
+    """Those of the key itself, where it is kept, and not of another one with the same hash."""
+    for each in found:
+        if each.key == wanted[int(each.key_hash, 16)]:
+            yield each

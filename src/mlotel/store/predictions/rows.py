@@ -1,0 +1,193 @@
+"""Keyed predictions on their way to the data set, as a table or as lines, and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from mlotel.model import Prediction
+from mlotel.store.predictions.keys import MOST_CHARACTERS
+
+__all__ = ["SCHEMA", "KeyedRows", "day_of", "fits", "needle", "predictions_of", "tables_of_lines"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key_hash", pa.uint64(), nullable=False),
+        pa.field("key", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("value_text", pa.string()),
+        pa.field("probability", pa.float64()),
+        pa.field("variant", pa.string()),
+        pa.field("model_version", pa.string()),
+        pa.field("model_digest", pa.string()),
+        pa.field("trace_id", pa.binary(16)),
+        pa.field("span_id", pa.binary(8)),
+        pa.field("time", pa.timestamp("ns", tz="UTC"), nullable=False),
+    ]
+)
+"""The columns of each file; the model and the day are its folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRows:
+    """n predictions that one call logged: what differs between them in columns, what they share once.
+
+    `hashes` are unsigned 64-bit integers; `keys` is None where keys must not be kept. `values` are doubles (null where
+    missing or no number), `texts` strings (null where the number says it all).
+    """
+
+    hashes: Sequence[int]
+    keys: Sequence[str] | None
+    values: pa.Array
+    texts: pa.Array
+    probabilities: pa.Array | None
+    variant: str | None
+    model: str | None
+    model_version: str | None
+    model_digest: str | None
+    trace_id: str
+    span_id: str
+    time_ns: int
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def table(self) -> pa.Table:
+        """The rows as `SCHEMA` says, in the order in which they were logged."""
+        count = len(self)
+        shared = {
+            "variant": self.variant,
+            "model_version": self.model_version,
+            "model_digest": self.model_digest,
+            "trace_id": bytes.fromhex(self.trace_id),
+            "span_id": bytes.fromhex(self.span_id),
+            "time": self.time_ns,
+        }
+        columns = {
+            "key_hash": pa.array(self.hashes, pa.uint64()),
+            "key": pa.nulls(count, pa.string())
+            if self.keys is None
+            else pa.array([key[:MOST_CHARACTERS] for key in self.keys], pa.string()),
+            "value": self.values,
+            "value_text": self.texts,
+            "probability": pa.nulls(count, pa.float64()) if self.probabilities is None else self.probabilities,
+            **{name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), count) for name, value in shared.items()},
+        }
+        return pa.table(columns, schema=SCHEMA)
+
+    def lines(self) -> bytes:
+        """The rows as JSON, one a line; what is not known is left out."""
+        shared = {
+            "variant": self.variant,
+            "model": self.model,
+            "model_version": self.model_version,
+            "model_digest": self.model_digest,
+            "trace_id": self.trace_id,
+            "span_id": self.span_id,
+            "time": self.time_ns,
+        }
+        known = {name: value for name, value in shared.items() if value is not None}
+        lines: list[bytes] = []
+        values, texts = self.values.to_pylist(), self.texts.to_pylist()
+        probabilities = None if self.probabilities is None else self.probabilities.to_pylist()
+        for number, key_hash in enumerate(self.hashes):
+            row: dict[str, Any] = {"key_hash": f"{key_hash:016x}"}
+            if self.keys is not None:
+                row["key"] = self.keys[number][:MOST_CHARACTERS]
+            if values[number] is not None:
+                row["value"] = values[number]
+            if texts[number] is not None:
+                row["value_text"] = texts[number]
+            if probabilities is not None and probabilities[number] is not None:
+                row["probability"] = probabilities[number]
+            lines.append(orjson.dumps({**row, **known}, option=orjson.OPT_APPEND_NEWLINE))
+        return b"".join(lines)
+
+
+def needle(key_hash: int) -> bytes:
+    """Return how a line with this hash begins."""
+    return b'{"key_hash":"%016x"' % key_hash
+
+
+def day_of(time_ns: int) -> str:
+    """Return the day (UTC) of a time, as the folders of the data set are named."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time_ns // 10**9))
+
+
+def fits(schema: pa.Schema) -> bool:
+    """Whether a file of this schema holds keyed predictions; columns beside those of `SCHEMA` do no harm."""
+    return all(name in schema.names and schema.field(name).type == SCHEMA.field(name).type for name in SCHEMA.names)
+
+
+def predictions_of(table: pa.Table, model: str | None) -> Iterator[Prediction]:
+    """The rows of a table as they are asked for."""
+    times = table.column("time").cast(pa.int64()).to_pylist()
+    for row, time_ns in zip(table.drop_columns(["time"]).to_pylist(), times, strict=True):
+        yield Prediction(
+            key=row["key"],
+            key_hash=f"{row['key_hash']:016x}",
+            value=_value(row["value"], row["value_text"]),
+            time_ns=time_ns,
+            trace_id=(row["trace_id"] or b"").hex(),
+            span_id=(row["span_id"] or b"").hex(),
+            probability=row["probability"],
+            variant=row["variant"],
+            model=model,
+            model_version=row["model_version"],
+            model_digest=row["model_digest"],
+        )
+
+
+def tables_of_lines(lines: Sequence[bytes]) -> tuple[dict[tuple[str | None, str], pa.Table], int]:
+    """Return the rows of lines as tables by model and day, and how many lines are none."""
+    columns: dict[tuple[str | None, str], dict[str, list[Any]]] = {}
+    bad = 0
+    for line in lines:
+        try:
+            row = orjson.loads(line)
+            values = [
+                int(row["key_hash"], 16),
+                _of(str, row.get("key")),
+                _of(float, row.get("value")),
+                _of(str, row.get("value_text")),
+                _of(float, row.get("probability")),
+                _of(str, row.get("variant")),
+                _of(str, row.get("model_version")),
+                _of(str, row.get("model_digest")),
+                bytes.fromhex(row["trace_id"]),
+                bytes.fromhex(row["span_id"]),
+                int(row["time"]),
+            ]
+            partition = _of(str, row.get("model")), day_of(values[-1])
+            lengths = len(values[8]), len(values[9])
+            if lengths != (16, 8) or not 0 <= values[0] < 1 << 64 or not 0 <= values[-1] < 1 << 63:
+                raise ValueError("ids or a time out of range")
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+            bad += 1
+            continue
+        into = columns.setdefault(partition, {name: [] for name in SCHEMA.names})
+        for name, value in zip(SCHEMA.names, values, strict=True):
+            into[name].append(value)
+    return {partition: pa.table(found, schema=SCHEMA) for partition, found in columns.items()}, bad
+
+
+def _of(kind: type[Any], value: Any) -> Any:
+    if value is None or isinstance(value, kind):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(f"{value!r} is no {kind.__name__}")
+
+
+def _value(number: Any, text: Any) -> float | str | None:
+    if number is None or text is None:
+        return text if number is None else float(number)
+    try:
+        return int(text)  # exact, where the double is not
+    except ValueError:
+        return float(number)

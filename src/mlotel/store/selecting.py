@@ -1,0 +1,111 @@
+"""What of a condition the index can tell, as SQL: which runs it may hold for, none of them left out.
+
+Whoever selects so looks at the runs themselves afterwards: the index has numbers for names, places and digests, and
+different ones may have the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mlotel import uris
+from mlotel.store.conditions import Condition
+from mlotel.store.index import Index
+from mlotel.store.rows import OUTPUT, STATES, digest_range, uri_number
+
+__all__ = ["Selection", "component_names", "is_selected", "select", "states_of_components"]
+
+_SIDES = {"artifact": "", "input": f" AND (flags & {OUTPUT}) = 0", "output": f" AND (flags & {OUTPUT}) = {OUTPUT}"}
+# From one component to the next by the index: there are few of them among a million runs.
+_COMPONENTS = """
+WITH RECURSIVE known(id) AS (
+    SELECT (SELECT min(component) FROM run WHERE component IS NOT NULL)
+    UNION ALL
+    SELECT (SELECT min(component) FROM run WHERE component > known.id) FROM known WHERE known.id IS NOT NULL
+)
+SELECT name.text, name.id FROM known JOIN name ON name.id = known.id
+"""
+
+
+class Selection(NamedTuple):
+    """A condition of SQL on the table of runs, with its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+_NOTHING = Selection("FALSE")
+
+
+def is_selected(condition: Condition) -> bool:
+    """Whether the index can tell which runs a condition holds for."""
+    return condition.key in ("component", "state", "time") or (condition.needs_artifacts and condition.op == "=")
+
+
+def select(
+    index: Index,
+    *,
+    component: str | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    where: Sequence[Condition] = (),
+) -> Selection:
+    """What selects the runs of a component, of a time, and for which all of `where` may hold."""
+    parts = [_of_condition(index, condition) for condition in where if is_selected(condition)]
+    if component is not None:
+        name = index.name_id(component)
+        parts.append(_NOTHING if name is None else Selection("component = ?", (name,)))
+    if since_ns is not None:
+        parts.append(Selection("start >= ?", (since_ns,)))
+    if until_ns is not None:
+        parts.append(Selection("start <= ?", (until_ns,)))
+    sql = " AND ".join(["TRUE", *(part.sql for part in parts)])
+    return Selection(sql, tuple(parameter for part in parts for parameter in part.parameters))
+
+
+def component_names(index: Index) -> dict[str, int]:
+    """The components that have runs, with the numbers of their names."""
+    return dict(index.rows(_COMPONENTS))
+
+
+def states_of_components(index: Index, chosen: Selection) -> list[tuple[str, str, int]]:
+    """How many of the chosen runs there are: a component's name, a state (``open`` where they did not end), a count."""
+    counted = index.rows(
+        "SELECT name.text, counted.state, counted.count FROM (SELECT component, state, count(*) AS count FROM run"
+        f" WHERE component IS NOT NULL AND {chosen.sql} GROUP BY component, state) AS counted"
+        " JOIN name ON name.id = counted.component",
+        chosen.parameters,
+    )
+    return [(component, STATES[state], count) for component, state, count in counted]
+
+
+def _of_condition(index: Index, condition: Condition) -> Selection:
+    if condition.key == "component":
+        if condition.op == "=":
+            number = index.name_id(str(condition.value))
+            return _NOTHING if number is None else Selection("component = ?", (number,))
+        return _among("component", [id for name, id in component_names(index).items() if condition.meets((name,))])
+    if condition.key == "state":
+        shown = [("running", "lost") if state == "open" else (state,) for state in STATES]
+        return _among("state", [n for n, names in enumerate(shown) if any(condition.meets((each,)) for each in names)])
+    if condition.key == "time":
+        if condition.op == "exists":
+            return Selection("TRUE" if condition.value else "FALSE")
+        return Selection(f"start {condition.op} ?", (condition.value,))
+    return _of_artifact(index, str(condition.value), _SIDES[condition.key])
+
+
+def _among(column: str, numbers: Sequence[int]) -> Selection:
+    return Selection(f"{column} IN ({', '.join(map(str, numbers))})") if numbers else _NOTHING
+
+
+def _of_artifact(index: Index, text: str, side: str) -> Selection:
+    """The runs that read or wrote what is called so: by its name, its place or its digest."""
+    searches = [Selection("digest BETWEEN ? AND ?", digest_range(text))]
+    searches += [Selection("uri = ?", (uri_number(each),)) for each in dict.fromkeys((text, uris.clean(text)))]
+    name = index.name_id(text)
+    if name is not None:
+        searches.append(Selection("name = ?", (name,)))
+    found = " UNION ".join(f"SELECT run FROM io WHERE {each.sql} AND entry = 0{side}" for each in searches)
+    return Selection(f"id IN ({found})", tuple(parameter for each in searches for parameter in each.parameters))
