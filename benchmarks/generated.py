@@ -1,10 +1,10 @@
 """A store of as many runs as are asked for, the same for the same number: lines as mlotel itself encodes them.
 
-``python benchmarks/generated.py ROOT RUNS`` writes one. Six runs make a pipeline, with twelve I/O spans: two sources, one
-of them cleaned, both joined, a model trained on that, and a score that reads the model and what was joined. Twenty
-pipelines take turns, each with components of its own. In the middle stand two lattices: ten levels of ten runs, each of
-which reads what all ten of the level before wrote. The reads of one name their producers by links, as embedded context
-does; those of the other are joined by digest alone.
+``python benchmarks/generated.py ROOT RUNS`` writes one. Six runs make a pipeline, with twelve I/O spans: two sources,
+one of them cleaned, both joined, a model trained on that, and a score that reads the model and what was joined. Twenty
+pipelines take turns, each with components of its own. In the middle stand two lattices: ten levels of ten runs, each
+of which reads what all ten of the level before wrote. The reads of one name their producers by links, as embedded
+context does; those of the other are joined by digest alone.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from mlotel.semconv import events
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 
-__all__ = ["DEPTH", "PIPELINES", "WIDTH", "Generated", "Written", "generate", "lines_of_a_day"]
+__all__ = ["AFTER_ALL", "DEPTH", "PIPELINES", "T0", "WIDTH", "Generated", "Written", "generate", "lines_of_a_day"]
 
 DEPTH, WIDTH, PIPELINES = 10, 10, 20
 T0 = 1_790_000_000_000_000_000
+AFTER_ALL = 10**7  # runs, one second apart
 _BYTES_A_RUN = 7_200
 _RESOURCE = {
     "service.name": "delays",
@@ -162,9 +163,7 @@ class Generator:
         self.spans += number + 1
         return lines, written
 
-    def _io(
-        self, run: _Context, run_id: str, direction: str, name: str, digest: str, start: int, number: int
-    ) -> _Span:
+    def _io(self, run: _Context, run_id: str, direction: str, name: str, digest: str, start: int, number: int) -> _Span:
         attributes = {
             A.MLOTEL_IO_DIRECTION: direction,
             A.MLOTEL_RUN_ID: run_id,
@@ -254,7 +253,7 @@ def generate(root: Path, runs: int) -> Generated:
 def lines_of_a_day(seed: int, spans: int) -> Iterator[bytes]:
     """Lines of further pipelines, until there are `spans` spans or a few more: what a day may add to a store."""
     generator = Generator(seed)
-    generator.runs = 10**7
+    generator.runs = AFTER_ALL
     while generator.spans < spans:
         lines, _ = generator.pipeline(generator.spans)
         yield from lines

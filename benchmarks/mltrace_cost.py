@@ -6,8 +6,8 @@ It is no dependency and no part of ``make bench``. Make an environment for it al
     pip install "sqlalchemy<2" psycopg2-binary pandas joblib click gitpython python-dotenv flask
     python benchmarks/mltrace_cost.py [--uri postgresql://…] RUNS …
 
-Without ``--uri`` it uses SQLite in memory, as mltrace's own tests do. The tables are filled directly: writing runs one by
-one through mltrace takes tens of milliseconds each. Whatever is in the database that ``--uri`` names is removed first.
+Without ``--uri`` it uses SQLite in memory, as mltrace's own tests do. The tables are filled directly: writing runs one
+by one through mltrace takes tens of milliseconds each. Whatever is in the database that ``--uri`` names is removed.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from typing import Any
 __all__ = [
     "ActiveRun",
     "ArtifactContext",
+    "RetractedError",
     "__version__",
+    "annotations",
     "component",
     "configure",
     "current_run",
@@ -25,7 +27,9 @@ __all__ = [
 _HOME = {
     "ActiveRun": ("mlotel._run", "ActiveRun"),
     "ArtifactContext": ("mlotel.model", "ArtifactContext"),
+    "RetractedError": ("mlotel.errors", "RetractedError"),
     "__version__": ("mlotel._version", "__version__"),
+    "annotations": ("mlotel.annotations", None),
     "component": ("mlotel._component", "component"),
     "configure": ("mlotel.sdk", "configure"),
     "current_run": ("mlotel._run", "current_run"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
@@ -14,11 +14,13 @@ import orjson
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
-from mlotel import carriers, uris
+from mlotel import _retraction, _staleness, carriers, uris
 from mlotel._names import check_name, clean_name
 from mlotel._runtime import describe, guard, message
 from mlotel.carriers import arrow, sidecar
-from mlotel.model import ArtifactContext, Fingerprint
+from mlotel.errors import RetractedError
+from mlotel.freshness import Made
+from mlotel.model import ArtifactContext, Fingerprint, RetractedLabel, Staleness
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
@@ -38,7 +40,7 @@ Direction = Literal["input", "output"]
 class Item:
     """One artifact as the user logged it: what it is, what it is called, and for a path where it is."""
 
-    __slots__ = ("context", "derived_from", "direction", "name", "obj", "path", "scope", "type", "uri")
+    __slots__ = ("context", "derived_from", "direction", "labels", "name", "obj", "path", "scope", "type", "uri")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Item:
         scope: str | None = None,
         context: ArtifactContext | None = None,
         derived_from: object = (),
+        labels: Sequence[str] = (),
     ) -> None:
         path = _absolute(obj) if isinstance(obj, os.PathLike) else None
         if name is None:
@@ -64,6 +67,7 @@ class Item:
         self.scope = scope
         self.context = context
         self.derived_from = derived_from
+        self.labels = labels
         self.path = path
 
 
@@ -77,25 +81,45 @@ class Artifacts:
         self._run = run
         self._runtime = run._runtime
         self.written: dict[str, ArtifactContext] = {}
+        self._made: Made | None = None
         self._read: list[tuple[str, weakref.ref[Any] | str | None, SpanContext]] = []
+        self._digests_read: set[str | None] = set()
+        self._labelled_ns = 0
         self._counts = {"input": 0, "output": 0}
         self._rest: dict[Direction, list[tuple[str, str | None]]] = {"input": [], "output": []}
 
     def log(self, item: Item) -> ArtifactContext | None:
         """Record an artifact; return the context that a carrier may take along with an output."""
         start_ns = self._run._now()
+        return self._record(item, self.fingerprint(item), start_ns)
+
+    def log_once(self, item: Item) -> Fingerprint:
+        """Record an input unless this run has read or written its content before; return what is found about it."""
+        start_ns = self._run._now()
         found = self.fingerprint(item)
-        span = self._open(item, found, start_ns)
-        return None if span is None else self._close(span, item, found)
+        known = self._digests_read | {each.digest for each in self.written.values()}
+        if found.digest is not None and found.digest not in known:
+            self._record(item, found, start_ns)
+        return found
 
     def log_content(self, item: Item, content: object) -> None:
         """Record a file by the table that was read from it, so that it is not read twice."""
         start_ns = self._run._now()
         found = self.fingerprint(item, content)
-        found = replace(found, size=os.path.getsize(item.path or ""))
-        span = self._open(item, found, start_ns)
-        if span is not None:
-            self._close(span, item, found)
+        self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns)
+
+    def _record(self, item: Item, found: Fingerprint, start_ns: int) -> ArtifactContext | None:
+        """Record an artifact of which it is known what it is. Raises RetractedError where it must not be read."""
+        span, refused = self._open(item, found, start_ns)
+        written = None if span is None else self._close(span, item, found, start_ns)
+        if refused is not None:
+            raise refused
+        if item.labels:
+            try:
+                self._label(item, found, (self._run.span if span is None else span).get_span_context())
+            except Exception as error:  # the artifact is recorded all the same
+                guard(f"labels of {item.name!r} of component {self._run.name!r}", error)
+        return written
 
     @contextmanager
     def writing(self, item: Item, content: object) -> Iterator[ArtifactContext | None]:
@@ -103,10 +127,11 @@ class Artifacts:
         span: trace.Span | None = None
         context: ArtifactContext | None = None
         found = Fingerprint()
+        start_ns = 0
         try:
             start_ns = self._run._now()
             found = self.fingerprint(item, content)
-            span = self._open(item, replace(found, size=None), start_ns)
+            span, _ = self._open(item, replace(found, size=None), start_ns)
             if span is not None and found.digest is not None:
                 context = ArtifactContext(carriers.format_traceparent(span.get_span_context()), found.digest)
         except Exception as error:
@@ -121,7 +146,7 @@ class Artifacts:
         try:
             if span is not None:
                 span.set_attribute(A.MLOTEL_ARTIFACT_SIZE, os.path.getsize(item.path or ""))
-                self._close(span, item, found)
+                self._close(span, item, found, start_ns)
         except Exception as error:
             guard(f"write_table of component {self._run.name!r}", error)
 
@@ -151,8 +176,8 @@ class Artifacts:
             return Fingerprint(note=message(error)[:500] or type(error).__name__)
         return found
 
-    def _open(self, item: Item, found: Fingerprint, start_ns: int) -> trace.Span | None:
-        """Return the artifact's I/O span, still open, or None past the cap."""
+    def _open(self, item: Item, found: Fingerprint, start_ns: int) -> tuple[trace.Span | None, RetractedError | None]:
+        """Return the artifact's I/O span, still open, or None past the cap; and why it must not be read, if so."""
         run, direction, name = self._run, item.direction, item.name
         if found.rows is not None:
             self._runtime.instruments.artifact(
@@ -166,7 +191,10 @@ class Artifacts:
         self._counts[direction] += 1
         if self._counts[direction] > MAX_ARTIFACTS:
             self._rest[direction].append((name, found.digest))
-            return None
+            if direction == "output":
+                return None, None
+            told = _retraction.judged(run, name, found, None)
+            return None, _retraction.tell(run, run.span.get_span_context(), name, found.digest, told)
         attributes: dict[str, Any] = {
             A.MLOTEL_IO_DIRECTION: direction,
             A.MLOTEL_RUN_ID: run.run_id,
@@ -183,32 +211,66 @@ class Artifacts:
         for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
             if value is not None:
                 attributes.setdefault(key, value)
+        stale: Sequence[Staleness] = ()
+        borne: Sequence[RetractedLabel] = ()
         if direction == "input":
             link = self._producer(item, found, attributes)
             links = [] if link is None else [link]
+            if link is not None:
+                stale = _staleness.judged(run, name, found.digest, link.context)
+                if stale:
+                    attributes.update(_staleness.attributes_of(stale))
+            borne = _retraction.judged(run, name, found, link)
+            if borne:
+                attributes[A.MLOTEL_ARTIFACT_RETRACTED] = borne[0].label
         else:
             links = [Link(read, {A.MLOTEL_LINK_TYPE: "derived_from"}) for read in self._sources(item.derived_from)]
             if links:
                 attributes[A.MLOTEL_ARTIFACT_DERIVED_FROM] = [f"{link.context.span_id:016x}" for link in links]
-        return self._runtime.tracer.start_span(
+        span = self._runtime.tracer.start_span(
             f"{'read' if direction == 'input' else 'write'} {name}",
             context=run._context,
             attributes=attributes,
             links=links,
             start_time=start_ns,
         )
+        if stale:
+            _staleness.tell(run, span, found.digest, stale)
+        return span, _retraction.tell(run, span.get_span_context(), name, found.digest, borne) if borne else None
 
-    def _close(self, span: trace.Span, item: Item, found: Fingerprint) -> ArtifactContext | None:
+    def _close(self, span: trace.Span, item: Item, found: Fingerprint, start_ns: int) -> ArtifactContext | None:
         """End the span; from then on its artifact is known."""
         span.end(self._run._now())
         context, name = span.get_span_context(), item.name
         if item.direction == "input":
             self._read.append((name, item.path or _reference(item.obj), context))
+            self._digests_read.add(found.digest)
             return None
         written = self.written[name] = ArtifactContext(carriers.format_traceparent(context), found.digest)
+        producers = self._runtime.producers
+        if self._made is None:
+            self._made = self._run._made()
+        producers.wrote(context.span_id, self._made, start_ns)
         if found.digest is not None and not found.empty:
-            self._runtime.producers.remember(found.digest, context.trace_id, context.span_id)
+            producers.remember(found.digest, context.trace_id, context.span_id)
         return written
+
+    def _label(self, item: Item, found: Fingerprint, context: SpanContext) -> None:
+        """Give an artifact that was recorded its labels. Raises InvalidNameError."""
+        identified = found.digest is not None and not found.empty
+        for label in (item.labels,) if isinstance(item.labels, str) else item.labels:
+            attributes = {
+                A.MLOTEL_LABEL: check_name(label, "a label"),
+                A.MLOTEL_RUN_ID: self._run.run_id,
+                A.MLOTEL_ARTIFACT_NAME: item.name,
+            }
+            if identified:
+                attributes[A.MLOTEL_ARTIFACT_DIGEST] = str(found.digest)
+            # the store tells two records apart by their time
+            self._labelled_ns = max(self._labelled_ns + 1, self._run._now())
+            self._runtime.events.emit(E.MLOTEL_LABEL, time_ns=self._labelled_ns, context=context, attributes=attributes)
+        if self._runtime.retractions.any():  # it may be one of those
+            self._runtime.retractions.look_again()
 
     # -- where an input came from
 

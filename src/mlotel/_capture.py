@@ -11,7 +11,7 @@ from typing import Any
 from mlotel._names import check_name
 from mlotel._run import ActiveRun
 from mlotel._runtime import guard
-from mlotel.errors import ConfigurationError
+from mlotel.errors import ConfigurationError, RetractedError
 from mlotel.parameters import is_scalar
 
 __all__ = ["Capture", "Selection", "Watched", "chosen"]
@@ -174,6 +174,8 @@ class Capture:
                 paths.append(Watched(parameter, value, before))
                 if before is not None and wanted and parameter not in self._written:
                     run.log_input(value, (inputs or {}).get(parameter, parameter), scope=_scope(value))
+            except RetractedError:  # the component asked for it
+                raise
             except Exception as error:
                 guard(f"argument {parameter!r} of component {run.name!r}", error)
         return paths

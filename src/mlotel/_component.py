@@ -6,9 +6,10 @@ import contextlib
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial, wraps
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -21,6 +22,7 @@ from mlotel._run import ActiveRun, Settings, current_run
 from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError, InvalidNameError
+from mlotel.freshness import STALE_AFTER_NS
 from mlotel.model import ArtifactContext
 from mlotel.parameters import attribute_value, parameter_value
 from mlotel.semconv import attributes as A
@@ -29,6 +31,8 @@ __all__ = ["component", "extract", "inject", "start_component"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_STALE_AFTER = timedelta(microseconds=STALE_AFTER_NS / 1000)
 
 
 class component:  # noqa: N801 - read as a verb: with component(...), @component(...)
@@ -53,6 +57,10 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         owner: Who answers for it.
         tags: Words to find it by.
         experiment: The experiment that its runs belong to.
+        stale_after: How old an input may be when a run begins before the run is called stale; 30 days by default,
+            None for any age.
+        on_retracted: What comes of reading what bears a retracted label whose time is up: ``warn`` (the default), or
+            ``block``: `RetractedError` is raised where it is read, or before the decorated function runs.
         parent: The context of a caller elsewhere, as `extract` found it; the current span by default.
 
     Raises:
@@ -73,6 +81,8 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         owner: str | None = None,
         tags: Sequence[str] = (),
         experiment: str | None = None,
+        stale_after: timedelta | None = _STALE_AFTER,
+        on_retracted: Literal["warn", "block"] = "warn",
         parent: ArtifactContext | None = None,
     ) -> None:
         self.name = check_name(name, "a component's name")
@@ -92,7 +102,12 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
         words = [str(attribute_value(tag)) for tag in tags]
         if words:
             attributes[A.MLOTEL_COMPONENT_TAGS] = words
-        self._settings = Settings(name, pipeline, attributes)
+        stale_after_ns = _checked_threshold(stale_after)
+        if stale_after_ns != STALE_AFTER_NS:
+            attributes[A.MLOTEL_COMPONENT_STALE_AFTER] = (stale_after_ns or 0) / 1e9
+        if on_retracted not in ("warn", "block"):
+            raise ConfigurationError(f"on_retracted must be 'warn' or 'block', not {on_retracted!r}")
+        self._settings = Settings(name, pipeline, attributes, stale_after_ns, on_retracted == "block")
         self._params = params
         self._inputs = chosen(inputs, "inputs")
         self._outputs = chosen(outputs, "outputs")
@@ -344,13 +359,18 @@ def start_component(
     owner: str | None = None,
     tags: Sequence[str] = (),
     experiment: str | None = None,
+    stale_after: timedelta | None = _STALE_AFTER,
+    on_retracted: Literal["warn", "block"] = "warn",
+    attempt: int | None = None,
+    queue_time: timedelta | None = None,
     parent: ArtifactContext | None = None,
 ) -> ActiveRun:
     """Start a run that `ActiveRun.end` ends, for hooks that see start and end apart.
 
     It does not become the current run: `ActiveRun.activate` does that for a block. The arguments and what is raised
     are those of `component`, but for the name: hooks make it of task ids and the like while a pipeline runs, so one
-    that cannot be used is mended, with a warning.
+    that cannot be used is mended, with a warning. Two more say what an orchestrator knows of a run: `attempt`, which
+    attempt at the same work it is, counted from 1, and `queue_time`, how long it waited for its start.
     """
     try:
         check_name(name, "a component's name")
@@ -367,8 +387,11 @@ def start_component(
         owner=owner,
         tags=tags,
         experiment=experiment,
+        stale_after=stale_after,
+        on_retracted=on_retracted,
         parent=parent,
     )
+    made._settings.attributes.update(_scheduling(attempt, queue_time))
     return made._start(params, _caller_file(1))
 
 
@@ -412,6 +435,29 @@ def _context(parent: ArtifactContext | None) -> Context | None:
             else "parent holds no valid traceparent: pass what mlotel.extract(headers) returned"
         )
     return trace.set_span_in_context(trace.NonRecordingSpan(span_context), Context())
+
+
+def _checked_threshold(stale_after: object) -> int | None:
+    """Return `stale_after` in nanoseconds. Raises ConfigurationError."""
+    if stale_after is None:
+        return None
+    if not isinstance(stale_after, timedelta) or stale_after <= timedelta(0):
+        raise ConfigurationError(f"stale_after must be a timedelta above 0, or None for any age, not {stale_after!r}")
+    return stale_after // timedelta(microseconds=1) * 1000
+
+
+def _scheduling(attempt: object, queue_time: object) -> dict[str, Any]:
+    """Return the attributes of what an orchestrator knows of a run. Raises ConfigurationError."""
+    found: dict[str, Any] = {}
+    if attempt is not None:
+        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+            raise ConfigurationError(f"attempt must be an integer from 1 on, not {attempt!r}")
+        found[A.MLOTEL_RUN_ATTEMPT] = attempt
+    if queue_time is not None:
+        if not isinstance(queue_time, timedelta) or queue_time < timedelta(0):
+            raise ConfigurationError(f"queue_time must be a timedelta from 0 on, not {queue_time!r}")
+        found[A.MLOTEL_RUN_QUEUE_TIME] = queue_time.total_seconds()
+    return found
 
 
 def _kind(value: object) -> str:

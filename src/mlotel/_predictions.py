@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlotel._artifacts import Item
-from mlotel.parameters import attribute_value, is_scalar
+from mlotel._column import column_of, same_length
+from mlotel._names import clean_name
+from mlotel.parameters import attribute_value
 from mlotel.profiling.moments import Moments
 from mlotel.semconv import attributes as A
 
@@ -34,6 +35,7 @@ class Predictions:
     missing: int = 0
     moments: Moments = field(default_factory=Moments)
     classes: dict[str, int] = field(default_factory=dict)
+    keyed: int = 0
 
     def add(self, batch: Predictions) -> None:
         """Add another batch."""
@@ -67,17 +69,33 @@ class Predictions:
         }
 
 
-def log(run: ActiveRun, values: Any, keys: Any, probabilities: Any, model: object, version: str | None) -> None:
-    """Add a batch to what `run` logged and put the statistics on its span and into metrics. Raises ValueError."""
-    batch = summarise(values)
-    _same_length("keys", keys, batch.count)
-    _same_length("probabilities", probabilities, batch.count)
-    attributes, labels = _model(run, model, version)
+def log(
+    run: ActiveRun,
+    values: Any,
+    *,
+    keys: Any,
+    probabilities: Any,
+    variant: str | None,
+    model: object,
+    version: str | None,
+) -> None:
+    """Add a batch to what `run` logged and put the statistics on its span and into metrics. Raises ValueError.
+
+    What has a key is kept one by one.
+    """
+    column = column_of(values)
+    batch = summarise(column)
+    same_length("keys", keys, batch.count)
+    same_length("probabilities", probabilities, batch.count)
     total = run._predictions
     if total is None:
         total = run._predictions = Predictions()
+    about, labels = _model(run, model, version)
+    if variant is not None:
+        variant = str(attribute_value(variant))[:255]
+        about[A.FEATURE_FLAG_RESULT_VARIANT] = labels[A.FEATURE_FLAG_RESULT_VARIANT] = variant
     total.add(batch)
-    attributes.update(total.statistics())
+    attributes = {**about, **total.statistics()}
     if total.classes:
         attributes[A.MLOTEL_PREDICTION_CLASS_NAMES] = list(total.classes)
         attributes[A.MLOTEL_PREDICTION_CLASS_COUNTS] = list(total.classes.values())
@@ -89,11 +107,14 @@ def log(run: ActiveRun, values: Any, keys: Any, probabilities: Any, model: objec
         classes=batch.classes,
         context=run._context,
     )
+    if keys is not None:
+        from mlotel import _keyed  # what is needed to keep rows is loaded when there are any
+
+        total.keyed += _keyed.keep(run, column, keys, probabilities, about, variant, total.keyed)
 
 
-def summarise(values: Any) -> Predictions:
-    """Return the statistics of one batch of n predictions. Raises ValueError for values that are no column."""
-    column = _decoded(_column(values))
+def summarise(column: Any) -> Predictions:
+    """Return the statistics of one batch of n predictions, an Arrow array. Raises ValueError for nested ones."""
     kind = column.type
     if pa.types.is_nested(kind):
         raise ValueError(f"predictions must be one column, not of type {kind}: log one output at a time")
@@ -121,71 +142,20 @@ def summarise(values: Any) -> Predictions:
     return batch
 
 
-def _column(values: Any) -> Any:
-    if isinstance(values, (bytes, Mapping)) or is_scalar(values):
-        raise ValueError(
-            f"predictions must be a column, not a {type(values).__name__}: write [prediction] for one alone"
-        )
-    if hasattr(values, "__next__") or hasattr(values, "read_next_batch"):
-        raise ValueError(
-            f"a {type(values).__name__} can be read only once, and you will want to: make a list or a table of it first"
-        )
-    if isinstance(values, np.ndarray):
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.ndim != 1:
-            raise ValueError(f"predictions must be one column, not of shape {values.shape}: log one output at a time")
-        if values.dtype.kind == "O":
-            values = values.tolist()
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        column = values
-    elif hasattr(values, "__arrow_c_stream__"):
-        column = pa.chunked_array(values)
-    elif hasattr(values, "__arrow_c_array__"):
-        column = pa.array(values)
-    else:
-        if not hasattr(values, "__array__") and not isinstance(values, (list, tuple)):
-            values = list(values)
-        column = pa.array(values, from_pandas=True)
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    # a table's stream is one of structs; a table of one column will do
-    return column.field(0) if pa.types.is_struct(column.type) and column.type.num_fields == 1 else column
-
-
-def _decoded(column: Any) -> Any:
-    """Return `column` in a layout that Arrow can filter and count: no dictionary, no views."""
-    if pa.types.is_dictionary(column.type):
-        column = _decoded(column.dictionary).take(column.indices)
-    if pa.types.is_string_view(column.type):
-        return column.cast(pa.large_string())
-    if pa.types.is_binary_view(column.type):
-        return column.cast(pa.large_binary())
-    return column
-
-
-def _same_length(what: str, values: Any, count: int) -> None:
-    if values is None:
-        return
-    try:
-        number = len(values)
-    except TypeError:
-        raise ValueError(f"{what} have no length: give a list or an array with one for each prediction") from None
-    if number != count:
-        raise ValueError(f"{number} {what} for {count} predictions: give one for each")
-
-
 def _model(run: ActiveRun, model: object, version: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what is known of the model as attributes, and as metric labels."""
+    """Return what is known of the model as attributes, and as metric labels.
+
+    Unless it is given by its name alone, it becomes an input of the run.
+    """
     labels: dict[str, str] = {}
     attributes: dict[str, Any] = {}
     if isinstance(model, str):
         labels[A.MLOTEL_MODEL_NAME] = str(attribute_value(model))[:255]
     elif model is not None:
-        found = run._artifacts.fingerprint(Item("input", model))
-        name = getattr(model, "name", None)
-        labels[A.MLOTEL_MODEL_NAME] = str(
-            attribute_value(name if isinstance(name, str) and name else type(model).__name__)
-        )
+        said = getattr(model, "name", None)
+        name = str(attribute_value(said if isinstance(said, str) and said else type(model).__name__))
+        labels[A.MLOTEL_MODEL_NAME] = name
+        found = run._artifacts.log_once(Item("input", model, clean_name(name), "model"))
         if found.digest is not None:
             attributes[A.MLOTEL_MODEL_DIGEST] = found.digest
     if version is not None:

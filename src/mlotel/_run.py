@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -23,6 +23,8 @@ from mlotel._runtime import Runtime, guard
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
+from mlotel.errors import RetractedError
+from mlotel.freshness import STALE_AFTER_NS, Made
 from mlotel.model import ArtifactContext, Run
 from mlotel.parameters import attribute_value, numbers, parameter_value
 from mlotel.semconv import attributes as A
@@ -49,11 +51,20 @@ _RUN = context_api.create_key("mlotel-run")
 class Settings:
     """What stays the same over all runs of one component."""
 
-    __slots__ = ("attributes", "labels", "name", "pipeline")
+    __slots__ = ("attributes", "blocks_retracted", "labels", "name", "pipeline", "stale_after_ns")
 
-    def __init__(self, name: str, pipeline: str | None, attributes: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        pipeline: str | None,
+        attributes: Mapping[str, Any],
+        stale_after_ns: int | None = STALE_AFTER_NS,
+        blocks_retracted: bool = False,
+    ) -> None:
         self.name = name
         self.pipeline = pipeline
+        self.stale_after_ns = stale_after_ns
+        self.blocks_retracted = blocks_retracted
         self.attributes = {A.MLOTEL_COMPONENT_NAME: name, **attributes}
         self.labels = {A.MLOTEL_COMPONENT_NAME: name}
         if A.MLOTEL_COMPONENT_VERSION in attributes:
@@ -73,6 +84,8 @@ def _guarded(method: Callable[Concatenate[ActiveRun, P], None]) -> Callable[Conc
         try:
             if self._recording:
                 method(self, *args, **kwargs)
+        except RetractedError:  # the component asked for it
+            raise
         except Exception as error:
             guard(f"{method.__name__} of component {self.name!r}", error)
 
@@ -82,7 +95,8 @@ def _guarded(method: Callable[Concatenate[ActiveRun, P], None]) -> Callable[Conc
 class ActiveRun:
     """One run of a component. Made by `mlotel.component` and `mlotel.start_component`, not by hand.
 
-    Its methods never raise: what they cannot record is logged as a warning.
+    Its methods do not raise: what they cannot record is logged as a warning. One exception can be asked for: what
+    bears a retracted label is not read where the component says ``on_retracted="block"``.
     """
 
     def __init__(
@@ -201,6 +215,11 @@ class ActiveRun:
         """The run's OpenTelemetry span."""
         return self._span
 
+    def _made(self, ended_ok_ns: int | None = None) -> Made:
+        written = () if self._io is None else self._io.written.values()
+        digests = frozenset([each.digest for each in written if each.digest is not None])
+        return Made(self.name, self.pipeline, self.run_id, self._start_ns, ended_ok_ns, digests)
+
     def _now(self) -> int:
         # durations are monotonic: a wall clock that is set back does not make a run end before it began
         return self._origin_ns + self._runtime.clock.monotonic_ns()
@@ -216,6 +235,7 @@ class ActiveRun:
         uri: str | os.PathLike[str] | None = None,
         scope: str | None = None,
         context: ArtifactContext | None = None,
+        labels: Sequence[str] = (),
     ) -> T:
         """Record that this run read `obj`, and return `obj`.
 
@@ -226,10 +246,17 @@ class ActiveRun:
             uri: Where it lies. Credentials and signatures are removed.
             scope: ``bytes`` digests a Parquet or Feather file by its bytes instead of by its rows.
             context: Who wrote it, as `mlotel.extract` found it in a message's headers.
+            labels: Labels to give it, which pass to what is derived from it.
+
+        Raises:
+            RetractedError: It bears a retracted label whose time is up, and the component was made with
+                ``on_retracted="block"``.
         """
         try:
             if self._recording:
-                self._artifacts.log(Item("input", obj, name, type, uri, scope, context))
+                self._artifacts.log(Item("input", obj, name, type, uri, scope, context, labels=labels))
+        except RetractedError:
+            raise
         except Exception as error:
             guard(f"log_input of component {self.name!r}", error)
         return obj
@@ -243,6 +270,7 @@ class ActiveRun:
         uri: str | os.PathLike[str] | None = None,
         scope: str | None = None,
         derived_from: object = (),
+        labels: Sequence[str] = (),
         sidecar: bool = False,
     ) -> T:
         """Record that this run wrote `obj`, and return `obj`.
@@ -255,11 +283,12 @@ class ActiveRun:
             scope: ``bytes`` digests a Parquet or Feather file by its bytes instead of by its rows.
             derived_from: The inputs (a name or a logged object, or a list of them) that it was made of; all of the
                 run's inputs by default.
+            labels: Labels to give it, which pass to what is derived from it.
             sidecar: Whether to write the trace context into a file beside it, ``NAME.mlotel.json``.
         """
         try:
             if self._recording:
-                item = Item("output", obj, name, type, uri, scope, None, derived_from)
+                item = Item("output", obj, name, type, uri, scope, None, derived_from, labels)
                 written = self._artifacts.log(item)
                 if sidecar and written is not None and item.path is not None:
                     sidecar_file.write(Path(item.path), written)
@@ -278,6 +307,8 @@ class ActiveRun:
         try:
             if self._recording:
                 self._artifacts.log_content(Item("input", path, name, type), content)
+        except RetractedError:  # the component asked for it
+            raise
         except Exception as error:
             guard(f"read_table of component {self.name!r}", error)
 
@@ -303,7 +334,9 @@ class ActiveRun:
         """
         context = _span_context(other)
         if context is None:
-            raise TypeError(f"a run depends on a run or on what mlotel.extract returned, not on a {type(other).__name__}")
+            raise TypeError(
+                f"a run depends on a run or on what mlotel.extract returned, not on a {type(other).__name__}"
+            )
         if context.span_id == self._span.get_span_context().span_id:
             raise ValueError("a run cannot depend on itself")
         link_type = {A.MLOTEL_LINK_TYPE: "depends_on"}
@@ -371,6 +404,7 @@ class ActiveRun:
         *,
         keys: Any = None,
         probabilities: Any = None,
+        variant: str | None = None,
         model: object = None,
         version: str | None = None,
     ) -> None:
@@ -381,14 +415,17 @@ class ActiveRun:
 
         Args:
             values: n predictions: an array, Arrow array, column, or list.
-            keys: n keys that tell the predictions apart, to find one by; their number is checked.
-            probabilities: n probabilities, or n × classes; shapes are checked.
-            model: The model's name, or the model itself (an object with a fingerprint, a path), whose digest is taken.
+            keys: n keys of the records that they are for. Each such prediction is kept, to be found by its key.
+            probabilities: n probabilities, or n × classes, of which the largest is kept.
+            variant: The variant of the model that made them, in a test of several.
+            model: The model's name, or the model itself (an object with a fingerprint, a path), which becomes an input.
             version: The model's version.
         """
         from mlotel import _predictions  # NumPy is loaded when predictions come
 
-        _predictions.log(self, values, keys, probabilities, model, version)
+        _predictions.log(
+            self, values, keys=keys, probabilities=probabilities, variant=variant, model=model, version=version
+        )
 
     # -- context for others
 
@@ -499,6 +536,8 @@ class ActiveRun:
                 self._runtime.events.emit(
                     E.MLOTEL_RUN_END, time_ns=end_ns, context=span.get_span_context(), attributes=ended
                 )
+        if state == "ok":
+            self._runtime.producers.ended(self._made(end_ns))
         self._runtime.instruments.run_ended(
             self._labels,
             state=state,

@@ -10,20 +10,26 @@ import functools
 import importlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
+from mlotel.store.predictions.keys import RecordKeys
+
 if TYPE_CHECKING:
+    from mlotel.freshness import Made
     from mlotel.instruments import Instruments
-    from mlotel.model import ArtifactContext
+    from mlotel.model import Artifact, ArtifactContext, RetractedLabel
+    from mlotel.store.predictions.rows import KeyedRows
 
 __all__ = [
     "Clock",
     "EventSink",
+    "NoRetractions",
     "Producers",
+    "Retractions",
     "Runtime",
     "current",
     "describe",
@@ -67,11 +73,44 @@ class EventSink(Protocol):
 
 
 class Producers(Protocol):
-    """Which span wrote a digest, as far as this machine's store knows."""
+    """Which span wrote a digest, and what its run was, as far as this machine's store knows."""
 
     def remember(self, digest: str, trace_id: int, span_id: int) -> None: ...
 
     def find(self, digest: str) -> tuple[int, int] | None: ...
+
+    def wrote(self, span_id: int, made: Made, written_ns: int) -> None: ...
+
+    def ended(self, made: Made) -> None: ...
+
+    def origin(self, trace_id: int, span_id: int) -> tuple[Made, int] | None: ...
+
+    def later(self, producer: Made, after_ns: int, before_ns: int) -> Sequence[Made]: ...
+
+
+class Retractions(Protocol):
+    """Which artifacts bear a retracted label, as far as this machine's store knows; none of it raises."""
+
+    def any(self) -> bool: ...
+
+    def of(self, artifact: Artifact) -> Sequence[RetractedLabel]: ...
+
+    def look_again(self) -> None: ...
+
+
+class NoRetractions:
+    """Nothing is retracted."""
+
+    def any(self) -> bool:
+        """No."""
+        return False
+
+    def of(self, artifact: Artifact) -> Sequence[RetractedLabel]:
+        """None."""
+        return ()
+
+    def look_again(self) -> None:
+        """There is nothing to see."""
 
 
 class Fingerprinter(Protocol):
@@ -80,11 +119,19 @@ class Fingerprinter(Protocol):
     def __call__(self, obj: object, *, scope: str | None = None) -> Any: ...
 
 
+class PredictionSink(Protocol):
+    """Where keyed predictions are kept; never raises."""
+
+    def add(self, rows: KeyedRows) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Everything a run needs. `recording` is False where telemetry is switched off: then nothing else is touched.
 
     `span_ends_run` says that the run's span arrives where its start record went, so that no end record is needed.
+    `predictions` is None where no data set of keyed predictions is written. `spans_leave` says that spans go to where
+    that data set is not, so that a few keyed predictions of a run are told by spans too.
     """
 
     recording: bool
@@ -102,6 +149,10 @@ class Runtime:
     inherited: Mapping[str, ArtifactContext] = field(default_factory=dict)
     parent: SpanContext | None = None
     pipeline: str | None = None
+    retractions: Retractions = field(default_factory=NoRetractions)
+    record_keys: RecordKeys = field(default_factory=RecordKeys)
+    predictions: PredictionSink | None = None
+    spans_leave: bool = True
 
 
 class _Edge(Protocol):

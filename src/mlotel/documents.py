@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlotel.lineage import SubWorkflow, node_id
-from mlotel.model import Artifact, Lineage, Link, Run
+from mlotel.lineage import ComponentSummary, Record, SubWorkflow, component_tags, node_id, run_tags
+from mlotel.model import RUN_STATES, Artifact, Lineage, Link, Run, Staleness
 from mlotel.semconv import attributes as A
 
-__all__ = ["lineage_document", "predictions", "run_document", "timestamp"]
+__all__ = [
+    "component_document",
+    "io_document",
+    "lineage_document",
+    "predictions",
+    "record_document",
+    "run_document",
+    "stale_document",
+    "tags_document",
+    "timestamp",
+]
 
 _EPOCH = datetime(1970, 1, 1)  # in UTC, as everything here
 
@@ -31,8 +41,8 @@ def timestamp(time_ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="microseconds") + "Z"
 
 
-def run_document(run: Run) -> dict[str, Any]:
-    """Return a run as `run.schema.json` describes it."""
+def run_document(run: Run, stale: Iterable[Staleness] | None = None) -> dict[str, Any]:
+    """Return a run, and why inputs of it are stale where that was judged, as `run.schema.json` describes it."""
     return {
         "run_id": run.run_id,
         "component": run.component,
@@ -45,14 +55,32 @@ def run_document(run: Run) -> dict[str, Any]:
         "trace_id": run.trace_id,
         "span_id": run.span_id,
         "service": run.service,
-        "inputs": [_io_document(each) for each in run.inputs],
-        "outputs": [_io_document(each) for each in run.outputs],
+        "inputs": [io_document(each) for each in run.inputs],
+        "outputs": [io_document(each) for each in run.outputs],
         "params": dict(run.params),
         "metrics": dict(run.metrics),
         "tags": dict(run.tags),
         "predictions": predictions(run),
         "git": {key: run.git.get(key) for key in ("commit", "branch", "dirty", "repository")},
         "error": None if run.error is None else {key: run.error.get(key, "") for key in ("type", "message")},
+        "stale": None if stale is None else [stale_document(each) for each in stale],
+    }
+
+
+def stale_document(stale: Staleness) -> dict[str, Any]:
+    """Return why an input is stale, as the schema of a run describes it."""
+    limit = stale.stale_after_ns
+    return {
+        "artifact": stale.artifact,
+        "reason": stale.reason,
+        "when": stale.when,
+        "component": stale.component,
+        "run_id": stale.writer_id,
+        "written": timestamp(stale.written_ns),
+        "age_s": stale.age_ns / 1e9,
+        "stale_after_s": None if limit is None else limit / 1e9,
+        "fresher_run_id": stale.fresher_id,
+        "fresher_start": None if stale.fresher_ns is None else timestamp(stale.fresher_ns),
     }
 
 
@@ -66,11 +94,34 @@ def predictions(run: Run) -> dict[str, Any] | None:
     return found or None
 
 
-def lineage_document(lineage: Lineage, workflows: Iterable[SubWorkflow] = ()) -> dict[str, Any]:
-    """Return a lineage, and the workflows that its runs started, as `lineage.schema.json` describes it."""
+def record_document(record: Record) -> dict[str, Any]:
+    """Return a prediction for one record as ``$defs/record`` of `run.schema.json` describes it."""
+    made = record.prediction
+    return {
+        "key": record.key,
+        "key_hash": made.key_hash,
+        "value": made.value,
+        "probability": made.probability,
+        "variant": made.variant,
+        "time": timestamp(made.time_ns),
+        "model": {"name": made.model, "version": made.model_version, "digest": made.model_digest},
+        "run_id": record.run.run_id,
+        "predictions": record.count,
+    }
+
+
+def lineage_document(
+    lineage: Lineage,
+    workflows: Iterable[SubWorkflow] = (),
+    stale: Mapping[str, Iterable[Staleness]] | None = None,
+) -> dict[str, Any]:
+    """Return a lineage, the workflows that its runs started, and why inputs of them are stale where that was judged.
+
+    `lineage.schema.json` describes it; `stale` is by run id.
+    """
     return {
         "root": lineage.root,
-        "runs": [run_document(run) for run in lineage.runs],
+        "runs": [run_document(run, None if stale is None else stale.get(run.run_id, ())) for run in lineage.runs],
         "artifacts": [{"id": node_id(each), **_artifact_document(each)} for each in lineage.artifacts],
         "edges": [
             {"from": edge.source, "to": edge.target, "kind": edge.kind, "resolved_by": edge.resolved_by}
@@ -91,6 +142,40 @@ def lineage_document(lineage: Lineage, workflows: Iterable[SubWorkflow] = ()) ->
     }
 
 
+def component_document(component: ComponentSummary) -> dict[str, Any]:
+    """Return a component as one item of `components.schema.json` describes it."""
+    latest = component.latest
+    return {
+        "component": component.name,
+        "description": component.description,
+        "owner": component.owner,
+        "tags": list(component.tags),
+        "runs": component.runs,
+        "states": {state: component.states.get(state, 0) for state in RUN_STATES},
+        "median_duration_s": component.median_duration_s,
+        "last_run": {
+            "run_id": latest.run_id,
+            "state": latest.state,
+            "start": timestamp(latest.start_ns),
+            "version": latest.version,
+        },
+    }
+
+
+def tags_document(found: Iterable[ComponentSummary], runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the tags of components and of runs as `tags.schema.json` describes them."""
+    return {
+        "component_tags": [
+            {"tag": tag, "components": list(components)} for tag, components in component_tags(found).items()
+        ],
+        "run_tags": [
+            {"key": tag.key, "value": tag.value, "runs": tag.runs, "components": list(tag.components)}
+            for tag in run_tags(runs)
+        ],
+        "runs_read": len(runs),
+    }
+
+
 def _artifact_document(artifact: Artifact) -> dict[str, Any]:
     return {
         "name": artifact.name,
@@ -100,13 +185,15 @@ def _artifact_document(artifact: Artifact) -> dict[str, Any]:
         "uri": artifact.uri,
         "rows": artifact.rows,
         "columns": artifact.columns,
+        "missing": artifact.missing,
         "size": artifact.size,
         "schema_digest": artifact.schema_digest,
         "note": artifact.note,
     }
 
 
-def _io_document(artifact: Artifact) -> dict[str, Any]:
+def io_document(artifact: Artifact) -> dict[str, Any]:
+    """Return an artifact as a run read or wrote it, as the schema of a run describes it."""
     return {**_artifact_document(artifact), "link": None if artifact.link is None else _link_document(artifact.link)}
 
 

@@ -1,6 +1,6 @@
 """The exceptions mlotel raises where a user configures it or asks it something.
 
-A running pipeline never sees one of these: there mlotel logs a warning instead.
+A running pipeline never sees one of these, the last one apart: there mlotel logs a warning instead.
 
 * MlotelError
   x ConfigurationError (ValueError)
@@ -12,9 +12,16 @@ A running pipeline never sees one of these: there mlotel logs a warning instead.
     + StoreNotFoundError
     + RunNotFoundError (LookupError)
     + AmbiguousReferenceError (LookupError)
+
+One is raised in a running pipeline, and only where a component asks for it with ``on_retracted="block"``:
+
+* MlotelError
+  x RetractedError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "AmbiguousReferenceError",
@@ -24,9 +31,11 @@ __all__ = [
     "MissingExtraError",
     "MlotelError",
     "QueryError",
+    "RetractedError",
     "RunNotFoundError",
     "StoreError",
     "StoreNotFoundError",
+    "nearest",
 ]
 
 
@@ -77,3 +86,25 @@ class AmbiguousReferenceError(StoreError, LookupError):
     def __init__(self, message: str, candidates: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.candidates = candidates
+
+
+class RetractedError(MlotelError):
+    """An input bears a label that was retracted, and the deadline has passed; the component asked to be stopped.
+
+    `artifact` is the input's name, `label` the label, and `deadline_ns` when its time was up (nanoseconds since the
+    epoch).
+    """
+
+    def __init__(self, message: str, *, artifact: str, label: str, deadline_ns: int | None) -> None:
+        super().__init__(message)
+        self.artifact = artifact
+        self.label = label
+        self.deadline_ns = deadline_ns
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the known names that `name` may be a slip of, as the end of a sentence, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=3)
+    return f": did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

@@ -8,19 +8,20 @@ ok. A run that wrote the same content again made nothing fresher.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
-from mlotel.model import Artifact, Run, Staleness
+from mlotel.model import Run, Staleness
 
-__all__ = ["STALE_AFTER_NS", "Later", "Made", "judge"]
+__all__ = ["STALE_AFTER_NS", "Later", "Made", "Read", "days", "judge"]
 
-STALE_AFTER_NS = 30 * 86_400 * 10**9
+_SECOND = 10**9
+_UNITS = (("day", 86_400 * _SECOND), ("hour", 3600 * _SECOND), ("minute", 60 * _SECOND), ("second", _SECOND))
+
+STALE_AFTER_NS = 30 * 86_400 * _SECOND
 """The threshold of a component that names none: 30 days."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """A run that may have made something, as far as the rule looks at it.
 
     Times are nanoseconds since the epoch; `ended_ok_ns` is None where it has not ended, or not ok. `digests` are those
@@ -43,8 +44,18 @@ class Made:
             run.run_id,
             run.start_ns,
             run.end_ns if run.state == "ok" else None,
-            frozenset(each.digest for each in run.outputs if each.digest),
+            frozenset([each.digest for each in run.outputs if each.digest]),
         )
+
+
+class Read(NamedTuple):
+    """An input: its name, its digest, the id of its span (once it has one), and which run read it, begun when."""
+
+    name: str
+    digest: str | None
+    span_id: str
+    run_id: str
+    began_ns: int
 
 
 Later = Callable[[Made, int, int], Iterable[Made]]
@@ -52,11 +63,10 @@ Later = Callable[[Made, int, int], Iterable[Made]]
 
 
 def judge(
-    read: Artifact,
-    *,
-    began_ns: int,
+    read: Read,
     producer: Made,
     written_ns: int,
+    *,
     stale_after_ns: int | None,
     later: Later,
     now_ns: int | None = None,
@@ -65,57 +75,55 @@ def judge(
 
     Args:
         read: The input.
-        began_ns: When the run that read it began, as all times in nanoseconds since the epoch.
         producer: The run that wrote it.
-        written_ns: When that was.
-        stale_after_ns: The threshold of the run's component; None where no age makes it stale.
+        written_ns: When that was, as all times in nanoseconds since the epoch.
+        stale_after_ns: The threshold of the component that read it; None where no age makes it stale.
         later: Finds the later runs of the producer's component.
         now_ns: Judge also what has come to hold since the run began; None: only what held then.
     """
-    told = partial(
-        Staleness,
-        artifact=read.name,
-        span_id=read.span_id,
-        component=producer.component,
-        writer_id=producer.run_id,
-        written_ns=written_ns,
-        stale_after_ns=stale_after_ns,
-    )
-    found = []
-    for when, moment_ns in (("ran", began_ns), ("since", now_ns)):
-        if stale_after_ns is not None and moment_ns is not None and moment_ns - written_ns > stale_after_ns:
-            found.append(told(reason="age", when=when, age_ns=moment_ns - written_ns))
-            break
-    for when, after_ns, before_ns, moment_ns in (
-        ("ran", producer.start_ns, began_ns, began_ns),
-        ("since", max(began_ns - 1, producer.start_ns), 0 if now_ns is None else now_ns + 1, now_ns or 0),
-    ):
-        fresher = _latest(read, producer, later, after_ns, before_ns, now_ns)
+    found: tuple[Staleness, ...] = ()
+    began_ns = read.began_ns
+
+    def stale(reason: str, when: str, moment_ns: int, fresher: Made | None = None) -> tuple[Staleness, ...]:
+        return (
+            Staleness(
+                artifact=read.name,
+                span_id=read.span_id,
+                component=producer.component,
+                writer_id=producer.run_id,
+                written_ns=written_ns,
+                reason=reason,
+                when=when,
+                age_ns=moment_ns - written_ns,
+                stale_after_ns=stale_after_ns,
+                fresher_id=None if fresher is None else fresher.run_id,
+                fresher_ns=None if fresher is None else fresher.start_ns,
+            ),
+        )
+
+    if stale_after_ns is not None:
+        if began_ns - written_ns > stale_after_ns:
+            found = stale("age", "ran", began_ns)
+        elif now_ns is not None and now_ns - written_ns > stale_after_ns:
+            found = stale("age", "since", now_ns)
+    fresher = _latest(read, producer, later, producer.start_ns, began_ns, now_ns)
+    if fresher is not None:
+        return found + stale("fresher_run", "ran", began_ns, fresher)
+    if now_ns is not None:
+        fresher = _latest(read, producer, later, max(began_ns - 1, producer.start_ns), now_ns + 1, now_ns)
         if fresher is not None:
-            age_ns = moment_ns - written_ns
-            found.append(
-                told(
-                    reason="fresher_run",
-                    when=when,
-                    age_ns=age_ns,
-                    fresher_id=fresher.run_id,
-                    fresher_ns=fresher.start_ns,
-                )
-            )
-            break
-    return tuple(found)
+            return found + stale("fresher_run", "since", now_ns, fresher)
+    return found
 
 
-def _latest(
-    read: Artifact, producer: Made, later: Later, after_ns: int, before_ns: int, now_ns: int | None
-) -> Made | None:
-    """Return the latest run between two times that made the producer's artifact anew and had ended ok by now."""
+def _latest(read: Read, producer: Made, later: Later, after_ns: int, before_ns: int, now_ns: int | None) -> Made | None:
+    """Return the latest run between two times that made anew what was read, and had ended ok by now."""
     if before_ns - after_ns < 2:
         return None
     for each in later(producer, after_ns, before_ns):
         if (
             after_ns < each.start_ns < before_ns
-            and (each.component, each.pipeline) == (producer.component, producer.pipeline)
+            and each[:2] == producer[:2]  # component and pipeline
             and each.ended_ok_ns is not None
             and (now_ns is None or each.ended_ok_ns <= now_ns)
             and each.run_id != read.run_id
@@ -123,3 +131,10 @@ def _latest(
         ):
             return each
     return None
+
+
+def days(duration_ns: int) -> str:
+    """Return a long duration in words, in the largest unit of which there is one: ``41.2 days``."""
+    name, unit = next((each for each in _UNITS if duration_ns >= each[1]), _UNITS[-1])
+    count = f"{duration_ns / unit:,.1f}".removesuffix(".0")
+    return f"{count} {name}{'' if count == '1' else 's'}"

@@ -33,6 +33,7 @@ class Instruments:
         self._metric = meter.create_gauge(*M.MLOTEL_RUN_METRIC[:3])
         self._rows = meter.create_gauge(*M.MLOTEL_DATA_ROWS[:3])
         self._missing = meter.create_gauge(*M.MLOTEL_DATA_MISSING_RATIO[:3])
+        self._stale = meter.create_counter(*M.MLOTEL_DATA_STALE[:3])
         self._predictions = meter.create_counter(*M.MLOTEL_PREDICTION_COUNT[:3])
         self._statistics = {
             metric.name: meter.create_gauge(*metric[:3])
@@ -95,6 +96,11 @@ class Instruments:
         self._rows.set(rows, labels)
         if missing is not None and rows and columns:
             self._missing.set(missing / (rows * columns), labels)
+
+    def input_judged(self, component: Mapping[str, str], *, stale: bool) -> None:
+        """Count an input that was stale; one that was not makes the counter begin at 0, so that its rise is seen."""
+        if self.enabled:
+            self._stale.add(stale, component)
 
     def metric(self, component: Mapping[str, str], name: str, value: float) -> None:
         """Record a metric that the user logged."""

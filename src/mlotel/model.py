@@ -14,11 +14,15 @@ __all__ = [
     "Lineage",
     "Link",
     "Prediction",
+    "RetractedLabel",
     "Run",
     "Staleness",
 ]
 
 Scalar = str | bool | int | float
+
+RUN_STATES = ("running", "ok", "failed", "cancelled", "lost")
+"""What the state of a run may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Artifact:
     """One artifact as one run read or wrote it: an I/O span, read back.
 
     `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
-    output was said to come from; empty means all inputs of the run.
+    output was said to come from; empty means all inputs of the run. `missing` counts null cells.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Artifact:
     time_ns: int = 0
     link: Link | None = None
     derived_from: tuple[str, ...] = ()
+    missing: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,3 +220,15 @@ class Staleness:
     stale_after_ns: int | None = None
     fresher_id: str | None = None
     fresher_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetractedLabel:
+    """A retracted label that an artifact bears: `source` names the artifact or run that was given it.
+
+    `deadline_ns` is when it may be read no longer, in nanoseconds since the epoch; None for never.
+    """
+
+    label: str
+    source: str
+    deadline_ns: int | None = None

@@ -23,7 +23,8 @@ except ImportError as error:
     raise MissingExtraError("pytest", "pytest") from error
 
 if TYPE_CHECKING:
-    from mlotel.model import Run
+    from mlotel.model import Artifact, RetractedLabel, Run
+    from mlotel.store import Store
 
 __all__ = ["CapturedRuns", "ManualClock", "capture", "mlotel_runs"]
 
@@ -104,6 +105,24 @@ class _CountedIds:
         return f"{next(self._runs):032x}"
 
 
+class _CapturedRetractions:
+    """What is retracted in the store of a capture, known at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def any(self) -> bool:
+        return bool(self._store.annotations(kind="retract"))
+
+    def of(self, artifact: Artifact) -> Sequence[RetractedLabel]:
+        from mlotel.labels import Retractions
+
+        return Retractions(self._store).of(artifact)
+
+    def look_again(self) -> None:
+        return
+
+
 @contextmanager
 def capture() -> Iterator[CapturedRuns]:
     """Record every component run of the block in memory, and nowhere else.
@@ -135,6 +154,7 @@ def capture() -> Iterator[CapturedRuns]:
         new_run_id=ids.run_id,
         attributes={},
         start_attributes={},
+        retractions=_CapturedRetractions(captured.store),
     )
     before = _runtime.install(lambda: runtime)
     try:

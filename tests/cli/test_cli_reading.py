@@ -116,6 +116,7 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
                 "uri": None,
                 "rows": 10,
                 "columns": None,
+                "missing": None,
                 "size": None,
                 "schema_digest": None,
                 "note": None,
@@ -131,6 +132,7 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
                 "uri": None,
                 "rows": None,
                 "columns": None,
+                "missing": None,
                 "size": 812_000,
                 "schema_digest": None,
                 "note": None,
@@ -143,6 +145,7 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
         "predictions": None,
         "git": GIT,
         "error": None,
+        "stale": None,
     }
 
 

@@ -41,7 +41,17 @@ def hostile(book, store):
 
 
 @pytest.mark.parametrize(
-    "command", [["runs"], ["show"], ["history", HOSTILE], ["lineage", HOSTILE], ["lineage", "-f", "table", HOSTILE]]
+    "command",
+    [
+        ["runs"],
+        ["show"],
+        ["history", HOSTILE],
+        ["lineage", HOSTILE],
+        ["lineage", "-f", "table", HOSTILE],
+        ["find", "--where", f"param.{HOSTILE}", "=", HOSTILE],
+        ["components"],
+        ["tags"],
+    ],
 )
 def test_text_of_the_data_reaches_a_terminal_as_text_alone(mlotel, hostile, book, command):
     """Escape sequences lose what makes them so; markup and emoji codes stay as they were written."""
@@ -73,10 +83,19 @@ def test_a_complaint_is_one_line_without_escapes(mlotel, hostile):
     assert ESCAPE not in answer.err
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200])
 def test_tables_fit_the_terminal(mlotel, book, store, monkeypatch, width):
     """Columns are left out, the least important first; the run's id and component stay."""
-    book.run("a component of some length", ["x"], ["y"], pipeline="pipeline", version="1.2.3", metrics={"rmse": 1.5})
+    book.run(
+        "a component of some length",
+        ["x"],
+        ["y"],
+        pipeline="pipeline",
+        version="1.2.3",
+        metrics={"rmse": 1.5},
+        tags={"stage of its life": "production"},
+        attributes={"mlotel.component.tags": ["nightly", "weekly"], "mlotel.component.owner": "a team of some size"},
+    )
     path = store()
     monkeypatch.setenv("COLUMNS", str(width))
 
@@ -84,6 +103,9 @@ def test_tables_fit_the_terminal(mlotel, book, store, monkeypatch, width):
         ["runs"],
         ["history", "a component of some length"],
         ["lineage", "-f", "table", "y"],
+        ["find", "--where", "metric.rmse", "gt", "1"],
+        ["components"],
+        ["tags"],
         ["show", book.made[0].run_id],
     ):
         table = [line for line in mlotel(*command, "--store", path).out.splitlines() if not line.startswith("store: ")]

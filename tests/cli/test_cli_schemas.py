@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from pipelines import Io
 from referencing import Registry, Resource
 
-SCHEMAS = ("run", "runs", "history", "lineage")
+SCHEMAS = ("run", "runs", "history", "lineage", "find", "components", "tags", "replay", "version")
 
 
 def load(name):
@@ -43,6 +43,7 @@ def every_kind(book, store):
         tags={"a": "b"},
         git=git,
         attributes={
+            "mlotel.component.tags": ["nightly"],
             "mlotel.prediction.count": 10,
             "mlotel.prediction.missing": 1,
             **{f"mlotel.prediction.{key}": 0.5 for key in ("mean", "std", "min", "max", "skew", "kurtosis")},
@@ -81,6 +82,24 @@ def test_what_is_printed_is_what_the_schemas_describe(mlotel, every_kind, book):
     validator("lineage").validate(found)
 
 
+def test_what_is_found_and_counted_is_what_the_schemas_describe(mlotel, every_kind):
+    """Runs that meet a condition, the components, and tags of both kinds."""
+    found = mlotel("find", "--where", "state", "!=", "running", "--store", every_kind, "--format", "json")
+    assert len(found.json) == 6
+    validator("find").validate(found.json)
+    counted = mlotel("components", "--store", every_kind, "--format", "json").json
+    assert {each["last_run"]["state"] for each in counted} == {"ok", "failed", "cancelled", "lost"}
+    validator("components").validate(counted)
+    tags = mlotel("tags", "--store", every_kind, "--format", "json").json
+    assert (len(tags["run_tags"]), len(tags["component_tags"])) == (1, 1)
+    validator("tags").validate(tags)
+
+
+def test_versions_are_what_the_schema_describes(mlotel):
+    """By the names of packages."""
+    validator("version").validate(mlotel("version", "--format", "json").json)
+
+
 def test_what_a_real_run_leaves_is_what_the_schemas_describe(mlotel, tmp_path):
     """The same for runs that mlotel itself recorded: one that is over, one that runs while it is asked."""
     from mlotel import component, shutdown
@@ -102,6 +121,8 @@ def test_what_a_real_run_leaves_is_what_the_schemas_describe(mlotel, tmp_path):
 def test_an_empty_list_of_runs_is_valid(mlotel):
     """A store without runs answers with a list too."""
     validator("runs").validate(mlotel("runs", "--format", "json").json)
+    validator("components").validate(mlotel("components", "--format", "json").json)
+    validator("tags").validate(mlotel("tags", "--format", "json").json)
 
 
 def objects(schema):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlotel.model import Artifact, Link, Run
+from mlotel.store.conditions import Condition
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -138,9 +139,28 @@ class BookStore:
         self._manifests = manifests
         self.questions = 0
 
-    def runs(self, *, component: str | None = None, limit: int | None = None) -> Sequence[Run]:
-        found = [run for run in self._runs if component in (None, run.component)]
+    def runs(
+        self,
+        *,
+        component: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        where: Sequence[Condition] = (),
+        limit: int | None = None,
+    ) -> Sequence[Run]:
+        self.questions += 1
+        found = [
+            run
+            for run in self._runs
+            if component in (None, run.component)
+            and (since_ns is None or run.start_ns >= since_ns)
+            and (until_ns is None or run.start_ns <= until_ns)
+            and all(condition.matches(run) for condition in where)
+        ]
         return sorted(found, key=lambda run: -run.start_ns)[:limit]
+
+    def translates(self, condition: Condition) -> bool:
+        return False
 
     def find_runs(self, reference: str) -> Sequence[Run]:
         self.questions += 1

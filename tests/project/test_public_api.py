@@ -15,7 +15,9 @@ import mlotel
 PUBLIC = [
     "ActiveRun",
     "ArtifactContext",
+    "RetractedError",
     "__version__",
+    "annotations",
     "component",
     "configure",
     "current_run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from otlp_lines import SECOND, T0, RunLines, digest, key_values, link_to, log_line, span_line
@@ -12,6 +13,7 @@ from mlotel import provenance
 from mlotel.model import Artifact, Link, Run
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
+from mlotel.store.conditions import Condition
 from mlotel.store.indexed import IndexedStore
 
 StoreOf = Callable[..., IndexedStore]
@@ -38,9 +40,12 @@ class StoreContract:
             store.find_artifacts(digest=digest("a")),
             store.writer_of(digest("a")),
             store.readers_of("0" * 31 + "1", "0" * 15 + "1"),
+            store.dependents_of("0" * 31 + "1", "0" * 15 + "1"),
+            store.children_of("0" * 31 + "1", "0" * 15 + "1"),
+            store.predictions("key"),
         )
 
-        assert [bool(answer) for answer in answers] == [False] * 6
+        assert [bool(answer) for answer in answers] == [False] * 9
 
     def test_a_whole_run_is_read_back(self, store_of: StoreOf) -> None:
         """Every field of a run and of its artifacts comes back as it was written."""
@@ -156,6 +161,182 @@ class StoreContract:
         found = {name: len(store.runs(component=name)) for name in ("a", "b", "ab", "c", "")}
 
         assert found == {"a": 2, "b": 1, "ab": 1, "c": 0, "": 0}
+
+    def test_runs_of_a_time_range(self, store_of: StoreOf) -> None:
+        """`since_ns` and `until_ns` keep the runs that began between them, both ends included."""
+        store = store_of(*[RunLines(n, "ab"[n % 2], start_s=n).end() for n in range(6)])
+
+        def seconds(since_s: float | None, until_s: float | None, **more: Any) -> list[float]:
+            since, until = (None if s is None else T0 + round(s * SECOND) for s in (since_s, until_s))
+            return [(run.start_ns - T0) / SECOND for run in store.runs(since_ns=since, until_ns=until, **more)]
+
+        assert seconds(2, 4) == [4, 3, 2]
+        assert seconds(2, None) == [5, 4, 3, 2]
+        assert seconds(None, 1.5) == [1, 0]
+        assert seconds(4, 2) == []
+        assert seconds(1, 5, component="b") == [5, 3, 1]
+        assert seconds(1, 5, component="b", limit=2) == [5, 3]
+
+    @pytest.mark.parametrize(
+        ("key", "op", "value"),
+        [
+            ("component", "=", "train"),
+            ("component", "!=", "train"),
+            ("component", "~", "^tr|a b"),
+            ("component", "=", 'a b" || true || "'),
+            ("pipeline", "=", "delays"),
+            ("pipeline", "exists", True),
+            ("pipeline", "exists", False),
+            ("version", "~", "[.]0$"),
+            ("service", "=", "shop"),
+            ("service", "!=", "shop"),
+            ("state", "=", "ok"),
+            ("state", "=", "failed"),
+            ("state", "!=", "failed"),
+            ("error.type", "=", "ValueError"),
+            ("error.message", "~", "row"),
+            ("time", ">", T0 + SECOND),
+            ("time", "<=", T0 + SECOND),
+            ("duration", ">=", 2.0),
+            ("duration", "<", 2),
+            ("param.depth", "=", 7),
+            ("param.depth", "=", "7"),
+            ("param.depth", "!=", 7),
+            ("param.depth", ">", 6.5),
+            ("param.rate", "=", 0.5),
+            ("param.rate", "<", "1e0"),
+            ("param.on", "=", "true"),
+            ("param.of what?", "exists", True),
+            ('param.a"b\\c', "=", 'd"e\\f'),
+            ("metric.auc", ">", 0.7),
+            ("metric.auc", ">=", 1),
+            ("metric.auc", "<=", 0.75),
+            ("metric.auc", "=", 1),
+            ("metric.auc", "!=", 1),
+            ("tag.team", "=", "ops"),
+            ("tag.team", "~", "op"),
+            (f"attribute.{A.MLOTEL_COMPONENT_TAGS}", "=", "b"),
+            (f"attribute.{A.SERVICE_NAME}", "=", "shop"),
+            ("artifact", "=", "flights"),
+            ("artifact", "!=", "flights"),
+            ("artifact", "exists", True),
+            ("artifact", "exists", False),
+            ("input", "=", "flights"),
+            ("output", "=", "flights"),
+            ("output", "=", "blake3:" + "d" * 64),
+            ("artifact", "=", "d" * 12),
+            ("input", "=", "s3://b/flights.parquet"),
+            ("input", "~", "[.]parquet$"),
+        ],
+        ids=str,
+    )
+    def test_runs_that_meet_a_condition(self, conditioned: Store, key: str, op: str, value: Any) -> None:
+        """`where` keeps the runs that the condition matches, whoever selects them."""
+        condition = Condition(key, op, value)
+
+        found = conditioned.runs(where=[condition])
+
+        assert [run.run_id for run in found] == [run.run_id for run in conditioned.runs() if condition.matches(run)]
+        assert isinstance(conditioned.translates(condition), bool)
+
+    @pytest.fixture
+    def conditioned(self, store_of: StoreOf) -> Store:
+        """Runs of all sorts."""
+        train = RunLines(
+            1,
+            "train",
+            start_s=1,
+            **{
+                A.CICD_PIPELINE_NAME: "delays",
+                A.MLOTEL_COMPONENT_VERSION: "2.0",
+                A.MLOTEL_PARAM + ".depth": 7,
+                A.MLOTEL_PARAM + ".rate": 0.5,
+                A.MLOTEL_PARAM + ".on": True,
+                A.MLOTEL_METRIC + ".auc": 0.75,
+                A.MLOTEL_TAG + ".team": "ops",
+                A.MLOTEL_COMPONENT_TAGS: ["a", "b"],
+            },
+        )
+        odd = RunLines(
+            2,
+            'a b" || true || "',
+            start_s=2,
+            **{
+                A.MLOTEL_COMPONENT_VERSION: "10",
+                A.MLOTEL_PARAM + ".depth": "7",
+                A.MLOTEL_PARAM + ".rate": 2,
+                A.MLOTEL_PARAM + ".of what?": "x",
+                A.MLOTEL_PARAM + '.a"b\\c': 'd"e\\f',
+                A.MLOTEL_METRIC + ".auc": 1,
+                A.MLOTEL_TAG + ".team": "shop",
+            },
+        )
+        fails = RunLines(3, "train", start_s=0, **{A.MLOTEL_PARAM + ".depth": 7.5, A.MLOTEL_METRIC + ".auc": 1.0})
+        spans = [
+            train.read("flights", digest("f"), **{A.MLOTEL_ARTIFACT_URI: "s3://b/flights.parquet"}),
+            train.write("model", digest("d")),
+            odd.write("flights", digest("e")),
+        ]
+        return store_of(
+            *map(span_line, spans),
+            train.end(),
+            odd.end(after_s=2),
+            span_line(
+                fails.span(
+                    "failed", 3, status={"code": 2, "message": "ValueError: no rows"}, **{A.ERROR_TYPE: "ValueError"}
+                ),
+                service="other",
+            ),
+        )
+
+    def test_all_conditions_have_to_hold(self, store_of: StoreOf) -> None:
+        """Conditions are ANDed, and the latest so many that meet them all are kept."""
+        runs = [RunLines(n, "ab"[n % 2], start_s=n, **{A.MLOTEL_PARAM + ".k": n % 3}) for n in range(12)]
+        store = store_of(*[run.end() for run in runs])
+        where = [Condition("component", "=", "b"), Condition("param.k", "=", 1), Condition("time", ">", T0)]
+
+        assert [run.run_id for run in store.runs(where=where)] == [runs[7].run_id, runs[1].run_id]
+        assert [run.run_id for run in store.runs(where=where, limit=1)] == [runs[7].run_id]
+        assert [run.run_id for run in store.runs(component="b", where=where[1:])] == [runs[7].run_id, runs[1].run_id]
+        assert store.runs(component="a", where=where) == ()
+
+    def test_who_depends_on_a_run(self, store_of: StoreOf) -> None:
+        """Dependents are found by the link that says so, latest first; links of other kinds are none."""
+        base, first, second, retry = (RunLines(n, start_s=n) for n in range(1, 5))
+        lines = [base.end()]
+        for run, kind in ((first, "depends_on"), (second, "depends_on"), (retry, "retry_of")):
+            said = {A.MLOTEL_LINK_TYPE: kind}
+            lines.append(span_line({**run.span(**said), "links": [link_to(base.span(), **said)]}))
+        store = store_of(*lines)
+
+        found = store.dependents_of(base.trace_id, base.span_id)
+
+        assert [run.run_id for run in found] == [second.run_id, first.run_id]
+        assert found[0].dependencies == (Link(base.trace_id, base.span_id, "depends_on"),)
+        assert store.dependents_of(base.trace_id.upper(), base.span_id.upper()) == found
+        assert store.dependents_of(first.trace_id, base.span_id) == ()
+        assert store.dependents_of(base.trace_id, "no span id") == ()
+
+    def test_what_was_started_within_a_run(self, store_of: StoreOf) -> None:
+        """Children are the runs whose parent span, or nearest run above, is the run's, latest first."""
+        parent, near, far, other = (RunLines(n, start_s=n) for n in range(1, 5))
+        for run in (near, far, other):
+            run.trace_id = parent.trace_id
+        above = {A.MLOTEL_PARENT_SPAN_ID: parent.span_id}
+        store = store_of(
+            parent.end(),
+            near.end(parent=parent.span_id),
+            far.end(parent="00000000000000ee", **above),
+            other.end(parent=near.span_id),
+        )
+
+        found = store.children_of(parent.trace_id, parent.span_id)
+
+        assert [run.run_id for run in found] == [far.run_id, near.run_id]
+        assert {run.parent_span_id for run in found} == {parent.span_id}
+        assert store.children_of(parent.trace_id.upper(), parent.span_id.upper()) == found
+        assert store.children_of(RunLines(9).trace_id, parent.span_id) == ()
+        assert store.children_of(parent.trace_id, "no span id") == ()
 
     @pytest.mark.parametrize("length", [4, 5, 15, 16, 17, 31, 32])
     def test_runs_are_found_by_the_beginning_of_an_id(self, store_of: StoreOf, length: int) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import typer
 
+from mlotel.cli import components, diff, explain, find, history, lineage, replay, runs, show, tags, ui, version
 from mlotel.cli import exec as exec_command
-from mlotel.cli import history, lineage, replay, runs, show, ui, version
 from mlotel.cli.output import complain
+from mlotel.cli.where import WhereCommand
 from mlotel.errors import MlotelError, RunNotFoundError
 
 __all__ = ["NOT_FOUND", "USAGE", "build_app", "main"]
@@ -36,8 +37,13 @@ def build_app() -> typer.Typer:
     )
     app.callback()(version.callback)
     app.command("runs")(_reporting(runs.command))
-    app.command("recent", help="The same as `runs`.")(_reporting(runs.command))
+    app.command("recent", help="The same as `runs`.\n\nExample: mlotel recent --limit 5")(_reporting(runs.command))
+    app.command("find", cls=WhereCommand)(_reporting(find.command))
+    app.command("components")(_reporting(components.command))
+    app.command("tags")(_reporting(tags.command))
     app.command("show")(_reporting(show.command))
+    app.command("explain")(_reporting(explain.command))
+    app.command("diff")(_reporting(diff.command))
     app.command("history")(_reporting(history.command))
     app.command("lineage")(_reporting(lineage.command))
     app.command("ui")(_reporting(ui.command))

@@ -2,43 +2,91 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from mlotel.cli.options import FormatOption, JaegerOption, LimitOption, OutputFormat, StoreOption, nearest, open_store
+from mlotel.cli.completion import complete_component
+from mlotel.cli.options import (
+    FormatOption,
+    JaegerOption,
+    OpenedStore,
+    OutputFormat,
+    SinceOption,
+    StoreOption,
+    TempoOption,
+    UntilOption,
+    nearest,
+    open_store,
+    time_range,
+)
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_table, state_text
 from mlotel.cli.text import clean, duration, number, short_id, when
 from mlotel.documents import run_document
-from mlotel.errors import RunNotFoundError
+from mlotel.errors import QueryError, RunNotFoundError
+from mlotel.lineage import History, component_names
 from mlotel.model import Run
 
 __all__ = ["command"]
 
-_LOOKED_AT = 1000
+_LIMIT = 20
 _METRICS_SHOWN = 3
+_NUMBER = r"(-?[0-9]{1,18})"
+_SLICE = re.compile(rf"{_NUMBER}?:{_NUMBER}?(?::{_NUMBER}?)?")
 
 
 def command(
-    component: Annotated[str, typer.Argument(metavar="COMPONENT", help="The component's name.", show_default=False)],
-    limit: LimitOption = 20,
+    component: Annotated[
+        str,
+        typer.Argument(
+            metavar="COMPONENT",
+            help="The component's name.",
+            show_default=False,
+            autocompletion=complete_component,
+        ),
+    ],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            "-i",
+            metavar="SLICE",
+            help="Which of the runs, as Python counts: 0 is the first, -1 the latest, -3: the last three, ::100 each "
+            "hundredth.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=1, help="How many runs, latest first: 20 unless --index says which."),
+    ] = None,
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
 ) -> None:
     """List the runs of one component, latest first, with what may have changed between them.
 
-    Example: mlotel history train
+    Example: mlotel history train --since 7d
     """
-    with open_store(store, jaeger) as opened:
-        runs = opened.store.runs(component=component, limit=limit)
+    since_ns, until_ns = time_range(since, until)
+    places = None if index is None else _places(index)
+    if limit is None and places is None:
+        limit = _LIMIT
+    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+        if places is not None:
+            history = History(opened.store, component, since_ns=since_ns, until_ns=until_ns)
+            found = history[places : places + 1 or None] if isinstance(places, int) else history[places]
+            runs: Sequence[Run] = sorted(found, key=lambda run: run.start_ns, reverse=True)[:limit]
+        else:
+            runs = opened.store.runs(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
         if not runs:
-            known = sorted({run.component for run in opened.store.runs(limit=_LOOKED_AT)})
-            if not known:
-                raise RunNotFoundError(opened.advice)
-            slip = nearest(component, known) or f": `mlotel runs` lists the components of {opened.path}"
-            raise RunNotFoundError(f"no runs of component {component!r}{slip}")
+            raise RunNotFoundError(_nothing(opened, component))
         if output_format is OutputFormat.JSON:
             print_json([run_document(run) for run in runs])
             return
@@ -59,8 +107,29 @@ def command(
             columns.append(Column(clean(key), values, rank=3, right=True))
         print_table(console, columns)
         changed = " · * uncommitted changes" if any(run.git.get("dirty") for run in runs) else ""
-        caption(console, opened, more=counted(runs, limit) + changed)
+        caption(console, opened, more=counted(runs, limit or len(runs) + 1) + changed)
 
 
 def _commit(run: Run) -> str:
     return clean(run.git.get("commit", ""))[:8] + ("*" if run.git.get("dirty") else "")
+
+
+def _places(text: str) -> int | slice:
+    """The index or slice that is written as Python writes it."""
+    said = text.strip().removeprefix("[").removesuffix("]")
+    if re.fullmatch(_NUMBER, said):
+        return int(said)
+    match = _SLICE.fullmatch(said)
+    if match is None or (match[3] and int(match[3]) == 0):
+        raise QueryError(f"{text!r} says no runs: write --index as in Python: 0, -1, -3:, :10 or 10:20")
+    return slice(*(None if each is None else int(each) for each in match.groups()))
+
+
+def _nothing(opened: OpenedStore, component: str) -> str:
+    known = component_names(opened.store)
+    if not known:
+        return opened.advice
+    if component in known:
+        return f"no runs of component {component!r} there: `mlotel history {component}` lists its latest"
+    slip = nearest(component, known) or f": `mlotel components` lists those of {opened.path}"
+    return f"no runs of component {component!r}{slip}"

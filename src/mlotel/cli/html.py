@@ -32,7 +32,8 @@ mlotelLineage.draw(
 """
 _STYLE = """\
 html, body { height: 100%; margin: 0; }
-body { display: flex; flex-direction: column; background: Canvas; color: CanvasText; color-scheme: light dark; }
+body { display: flex; flex-direction: column; background: #fbfbfa; color: #1d2125; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { body { background: #16191c; color: #e8eaec; } }
 h1 { margin: 0; padding: 0.6rem 0.75rem 0; font: 600 16px/1.4 system-ui, sans-serif; overflow-wrap: anywhere; }
 #lineage { flex: 1; min-height: 0; }
 noscript { padding: 1rem; }

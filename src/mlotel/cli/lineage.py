@@ -12,12 +12,23 @@ import typer
 from mlotel.cli.mermaid import mermaid
 from mlotel.cli.options import JaegerOption, StoreOption, open_store, time_range
 from mlotel.cli.output import make_console, print_json
+from mlotel.cli.record import print_record
 from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, duration, short_id, when
 from mlotel.cli.tree import print_tree
-from mlotel.documents import lineage_document
+from mlotel.documents import lineage_document, record_document
 from mlotel.errors import RunNotFoundError
-from mlotel.lineage import Root, around, downstream, node_id, resolve, sub_workflows, upstream
+from mlotel.lineage import (
+    RECORD,
+    Root,
+    around,
+    downstream,
+    node_id,
+    resolve,
+    resolve_record,
+    sub_workflows,
+    upstream,
+)
 from mlotel.model import Lineage
 from mlotel.store import Store
 
@@ -49,7 +60,8 @@ def command(
         typer.Argument(
             metavar="WHAT",
             help="A run id, trace id, digest, path or artifact name; an id or digest may be cut to 4 digits or more. "
-            "With run:, trace:, digest:, path: or name: in front it is taken as that alone.",
+            "With run:, trace:, digest:, path: or name: in front it is taken as that alone. model:NAME[:VERSION] is a "
+            "model, record:KEY the latest prediction for that record.",
             show_default=False,
         ),
     ],
@@ -66,7 +78,8 @@ def command(
         typer.Option(
             "--since",
             metavar="TIME",
-            help="Follow no run that began earlier: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d).",
+            help="Follow no run that began earlier: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d). Of the "
+            "predictions for a record, take none that was made earlier, and follow every run.",
             show_default=False,
         ),
     ] = None,
@@ -95,7 +108,11 @@ def command(
     with open_store(store, jaeger) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
-        root = resolve(opened.store, what)
+        record = None
+        if what.startswith(RECORD):
+            record = resolve_record(opened.store, what, since_ns=since_ns, until_ns=until_ns)
+            since = until = since_ns = until_ns = None  # they said which prediction: what lies behind it may be older
+        root = resolve(opened.store, what) if record is None else record.run
 
         def walk(way: _Walk) -> Lineage:
             return way(opened.store, root, depth=depth, since_ns=since_ns, until_ns=until_ns)
@@ -103,7 +120,8 @@ def command(
         found = walk(around if both else downstream if forward else upstream)
         if output_format is LineageFormat.JSON:
             started = sub_workflows(opened.store, found.runs).values()
-            print_json(lineage_document(found, (each for workflows in started for each in workflows)))
+            document = lineage_document(found, (each for workflows in started for each in workflows))
+            print_json(document if record is None else {"record": record_document(record), **document})
             return
         if output_format is LineageFormat.MERMAID:
             sys.stdout.write(mermaid(found))
@@ -114,6 +132,8 @@ def command(
             sys.stdout.buffer.write(html(found).encode())  # the page says that it is UTF-8, whatever the terminal's is
             return
         console = make_console()
+        if record is not None:
+            print_record(console, record, found)
         whole = depth is None and since is None and until is None
         workflows = {} if output_format is LineageFormat.TABLE else sub_workflows(opened.store, found.runs)
         if output_format is LineageFormat.TABLE:

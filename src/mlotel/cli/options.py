@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlotel.cli.output import complain
-from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError
+from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError, nearest
 from mlotel.store import Store
 from mlotel.store.times import parse_time
+
+if TYPE_CHECKING:
+    from mlotel.store.remote import RemoteStore
 
 __all__ = [
     "FormatOption",
@@ -32,6 +36,9 @@ __all__ = [
     "time_option",
     "time_range",
 ]
+
+
+_LOOKED_BACK = 30 * 24 * 3600 * 10**9
 
 
 class OutputFormat(StrEnum):
@@ -120,6 +127,8 @@ class OpenedStore:
     exists: bool
     unread: Callable[[], int]
     """How many lines of the store could not be read."""
+    search_since: Callable[[int | None], None] = lambda since_ns: None
+    """Let a backend that searches time ranges look back no further than this (nanoseconds since the epoch)."""
 
     @property
     def advice(self) -> str:
@@ -133,17 +142,33 @@ class OpenedStore:
 
 
 @contextmanager
-def open_store(path: Path | None, jaeger: str | None = None) -> Iterator[OpenedStore]:
-    """Open the store at `path`, a Jaeger, or the store that runs of this folder go to.
+def open_store(
+    path: Path | None,
+    jaeger: str | None = None,
+    tempo: str | None = None,
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+) -> Iterator[OpenedStore]:
+    """Open the store at `path`, a Jaeger, a Tempo, or the store that runs of this folder go to.
+
+    Args:
+        path: a .mlotel folder, or files of OTLP/JSON lines.
+        jaeger: address of Jaeger's gRPC query service.
+        tempo: address of Tempo's HTTP API.
+        since_ns: a time from which on answers are wanted, nanoseconds since the epoch: a backend that looks back 30
+            days looks back that far as well.
+        until_ns: a time until which they are wanted.
 
     Raises:
-        ConfigurationError: `path` and `jaeger` were both given, or `jaeger` is no address.
+        ConfigurationError: several of them were given, or an address is none.
         StoreNotFoundError: `path` was given and nothing is there, or there is none to look for.
     """
-    if jaeger is not None:
-        if path is not None:
-            raise ConfigurationError("--store and --jaeger are two places to read: give one of them")
-        with _open_jaeger(jaeger) as opened:
+    given = [name for name, value in (("--store", path), ("--jaeger", jaeger), ("--tempo", tempo)) if value is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} are {len(given)} places to read: give one of them")
+    if jaeger is not None or tempo is not None:
+        with _open_backend(jaeger, tempo, _back_to(since_ns, until_ns)) as opened:
             yield opened
         return
     from mlotel.store.files import FileStore
@@ -164,24 +189,40 @@ def open_store(path: Path | None, jaeger: str | None = None) -> Iterator[OpenedS
             status = store.status()
             return status.skipped + status.torn
 
-        yield OpenedStore(store, found, exists=True, unread=unread)
+        try:
+            yield OpenedStore(store, found, exists=True, unread=unread)
+        finally:
+            for file, why in store.unreadable.items():
+                complain(f"the answer is partial: predictions in {file} cannot be read: {why}")
+
+
+def _back_to(since_ns: int | None, until_ns: int | None) -> int | None:
+    """How far a backend has to look back for these times, None for as far as it does anyway."""
+    wanted = since_ns if since_ns is not None or until_ns is None else until_ns - _LOOKED_BACK
+    return None if wanted is None else max(0, min(wanted, time.time_ns() - _LOOKED_BACK))
 
 
 @contextmanager
-def _open_jaeger(url: str) -> Iterator[OpenedStore]:
-    from mlotel.store.jaeger import JaegerStore
+def _open_backend(jaeger: str | None, tempo: str | None, since_ns: int | None) -> Iterator[OpenedStore]:
+    from mlotel.store.headers import query_headers
 
-    with JaegerStore(url) as store:
+    headers = query_headers(os.environ)
+    opened: RemoteStore[Any]
+    if jaeger is not None:
+        from mlotel.store.jaeger import JaegerStore
+
+        opened, place = JaegerStore(jaeger, headers=headers, since_ns=since_ns), f"Jaeger at {jaeger}"
+    else:
+        from mlotel.store.tempo import TempoStore
+
+        opened, place = TempoStore(tempo or "", headers=headers, since_ns=since_ns), f"Tempo at {tempo}"
+    with opened as store:
+
+        def search_since(since_ns: int | None) -> None:
+            store.search_between(since_ns, None)
+
         try:
-            yield OpenedStore(store, f"Jaeger at {url}", exists=True, unread=lambda: 0)
+            yield OpenedStore(store, place, exists=True, unread=lambda: 0, search_since=search_since)
         finally:  # of what was not found, too
             for problem in store.problems:
                 complain(f"the answer is partial: {problem}")
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the known names that `name` may be a slip of, as the end of a sentence, or nothing."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known, n=3)
-    return f": did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

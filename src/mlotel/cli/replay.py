@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from mlotel.cli.options import StoreOption
-from mlotel.cli.output import complain
+from mlotel.cli.options import FormatOption, OutputFormat, StoreOption
+from mlotel.cli.output import complain, print_json
 from mlotel.errors import StoreNotFoundError
 
 __all__ = ["command"]
@@ -24,6 +25,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
 ) -> None:
     """Send to a collector what could not be sent when it happened.
@@ -37,7 +39,10 @@ def command(
     if root is None or not root.is_dir():
         raise StoreNotFoundError(f"no store at {root}: name the one that the runs had with --store")
     done = replay(root, endpoint)
-    sys.stdout.write(f"sent {done.sent} lines, rejected {done.rejected}, kept {done.kept}\n")
+    if output_format is OutputFormat.JSON:
+        print_json(asdict(done))
+    else:
+        sys.stdout.write(f"sent {done.sent} lines, rejected {done.rejected}, kept {done.kept}\n")
     if done.error is not None:
         complain(f"the collector did not take the rest, try again later: {done.error}")
         raise typer.Exit(1)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, open_store
 from mlotel.cli.output import make_console, print_json
-from mlotel.cli.tables import Column, caption, extent, print_table, state_text
-from mlotel.cli.text import bytes_, clean, duration, number, short_digest, timestamp
-from mlotel.documents import predictions, run_document
+from mlotel.cli.record import print_record
+from mlotel.cli.sections import error_text, print_artifacts, print_section
+from mlotel.cli.stale import print_stale
+from mlotel.cli.tables import caption, state_text
+from mlotel.cli.text import bytes_, clean, duration, timestamp
+from mlotel.documents import predictions, record_document, run_document
 from mlotel.errors import RunNotFoundError
-from mlotel.lineage import resolve_run
-from mlotel.model import Artifact, Run
+from mlotel.inspection import staleness
+from mlotel.lineage import RECORD, resolve_record, resolve_run
+from mlotel.model import Run
 from mlotel.semconv import attributes as A
 
 if TYPE_CHECKING:
@@ -22,12 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_IDENTITIES = frozenset({"process", "exit code"})  # numbers that are not counts
-
 
 def command(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run id, trace id or span id, or its first 4 digits or more.")
+        str,
+        typer.Argument(metavar="RUN", help="A run id, trace id or span id, its first 4 digits or more, or record:KEY."),
     ],
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
@@ -40,12 +42,17 @@ def command(
     with open_store(store, jaeger) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
-        found = resolve_run(opened.store, run)
+        record = resolve_record(opened.store, run) if run.startswith(RECORD) else None
+        found = resolve_run(opened.store, run) if record is None else record.run
         if output_format is OutputFormat.JSON:
-            print_json(run_document(found))
+            document = run_document(found, staleness(opened.store, found))
+            print_json(document if record is None else {"record": record_document(record), **document})
             return
         console = make_console()
+        if record is not None:
+            print_record(console, record)
         _print_run(console, found)
+        print_stale(console, staleness(opened.store, found))
         caption(console, opened)
 
 
@@ -59,7 +66,7 @@ def _print_run(console: Console, run: Run) -> None:
     runtime = " ".join(
         clean(value) for key in (A.PROCESS_RUNTIME_NAME, A.PROCESS_RUNTIME_VERSION) if (value := read(key))
     )
-    _section(
+    print_section(
         console,
         "What",
         {
@@ -71,11 +78,11 @@ def _print_run(console: Console, run: Run) -> None:
             "pipeline": run.pipeline,
             "experiment": read(A.MLOTEL_EXPERIMENT_NAME),
             "state": state_text(console, run.state),
-            "error": None if run.error is None else _error(run.error),
+            "error": None if run.error is None else error_text(run.error),
             "run id": run.run_id,
         },
     )
-    _section(
+    print_section(
         console,
         "When",
         {
@@ -85,7 +92,7 @@ def _print_run(console: Console, run: Run) -> None:
             "CPU time": duration(processor) if isinstance(processor, int | float) else None,
         },
     )
-    _section(
+    print_section(
         console,
         "Where",
         {
@@ -98,7 +105,7 @@ def _print_run(console: Console, run: Run) -> None:
             "span id": run.span_id,
         },
     )
-    _section(
+    print_section(
         console,
         "How",
         {
@@ -112,60 +119,13 @@ def _print_run(console: Console, run: Run) -> None:
             "runtime": runtime,
         },
     )
-    _section(console, "Parameters", run.params)
-    _artifacts(console, "Inputs", run.inputs)
-    _artifacts(console, "Outputs", run.outputs)
+    print_section(console, "Parameters", run.params)
+    print_artifacts(console, "Inputs", run.inputs)
+    print_artifacts(console, "Outputs", run.outputs)
     statistics = predictions(run) or {}
     classes = statistics.pop("classes", {})
-    _section(
+    print_section(
         console, "Predictions", {**statistics, **{f"class {clean(name)}": count for name, count in classes.items()}}
     )
-    _section(console, "Metrics", run.metrics)
-    _section(console, "Tags", run.tags)
-
-
-def _error(error: Mapping[str, str]) -> str:
-    kind, message = clean(error.get("type", "")), clean(error.get("message", ""))
-    return f"{kind}: {message}" if kind and message and not message.startswith(f"{kind}:") else message or kind
-
-
-def _section(console: Console, title: str, values: Mapping[str, object]) -> None:
-    """Print the values that are known under a title, or nothing at all."""
-    from rich.text import Text
-
-    known = {key: value for key, value in values.items() if value not in (None, "", (), [])}
-    if not known:
-        return
-    console.print(title, style="bold")
-    shown = [value if isinstance(value, Text) else _shown(key, value) for key, value in known.items()]
-    keys = [Text(clean(key), style="dim") for key in known]
-    print_table(console, [Column("", keys), Column("", shown, folds=True)], indent=2)
-
-
-def _shown(key: str, value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(clean(each) for each in value)
-    return str(value) if key in _IDENTITIES else number(value)
-
-
-def _artifacts(console: Console, title: str, artifacts: Sequence[Artifact]) -> None:
-    if not artifacts:
-        return
-    console.print(title, style="bold")
-    print_table(
-        console,
-        [
-            Column("NAME", [clean(each.name) for each in artifacts], folds=True),
-            Column("TYPE", [clean(each.type or "") for each in artifacts], rank=4),
-            Column("EXTENT", [" ".join(extent(each)) for each in artifacts], rank=2),
-            Column("DIGEST", [short_digest(each.digest) if each.digest else "none" for each in artifacts]),
-            Column("FOUND BY", [_found_by(each) for each in artifacts], rank=3),
-            Column("WHERE", [clean(each.uri or "") for each in artifacts], rank=1, folds=True),
-            Column("NOTE", [clean(each.note or "") for each in artifacts], folds=True, rank=1),
-        ],
-        indent=2,
-    )
-
-
-def _found_by(artifact: Artifact) -> str:
-    return "" if artifact.link is None else clean(artifact.link.resolved_by or artifact.link.type)
+    print_section(console, "Metrics", run.metrics)
+    print_section(console, "Tags", run.tags)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "Column",
     "caption",
     "counted",
     "describe_artifact",
@@ -136,8 +137,8 @@ def caption(console: Console, opened: OpenedStore, *, more: str = "") -> None:
         console.print(f"{amount(unread, 'line')} of the store could not be read and were left out", style="yellow")
 
 
-def print_runs(console: Console, runs: Sequence[Run]) -> None:
-    """Print runs as a table, in the order they come in."""
+def print_runs(console: Console, runs: Sequence[Run], *, more: Sequence[Column] = ()) -> None:
+    """Print runs as a table, in the order they come in, with more columns beside."""
     print_table(
         console,
         [
@@ -150,6 +151,7 @@ def print_runs(console: Console, runs: Sequence[Run]) -> None:
             Column("DURATION", [duration(run.duration_s) for run in runs], rank=2, right=True),
             Column("IN", [str(len(run.inputs)) for run in runs], rank=3, right=True),
             Column("OUT", [str(len(run.outputs)) for run in runs], rank=3, right=True),
+            *more,
         ],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import ExitStack
 from typing import Annotated
@@ -43,7 +44,7 @@ def command(
     Example: mlotel ui --port 8080 --no-open
     """
     try:
-        from mlotel.ui import Reading, Session, open_browser, serve
+        from mlotel.ui import Reading, Running, open_browser, serve
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("starlette", "uvicorn"):
             raise
@@ -54,12 +55,14 @@ def command(
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
 
-        def started(session: Session) -> None:
-            sys.stdout.write(f"mlotel ui reads {clean(opened.path)}\n\n    {session.url}\n\nCtrl-C ends it.\n")
+        def started(running: Running) -> None:
+            url = running.session.url
+            sys.stdout.write(f"mlotel ui reads {clean(opened.path)}\n\n    {url}\n\nCtrl-C ends it.\n")
             sys.stdout.flush()
             if not no_open:
-                while_served.enter_context(open_browser(session.url))
+                while_served.enter_context(open_browser(url))
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, with everything put away
         serve(Reading(opened.store, clean(opened.path), opened.unread, pages), port=port, started=started)
 
 

@@ -10,14 +10,22 @@ from typing import Annotated
 import typer
 
 from mlotel._version import __version__
+from mlotel.cli.options import FormatOption, OutputFormat
+from mlotel.cli.output import print_json
 
 __all__ = ["callback", "command"]
 
 
-def command() -> None:
-    """Print mlotel's version and those of what it stands on."""
+def command(output_format: FormatOption = OutputFormat.TABLE) -> None:
+    """Print mlotel's version and those of what it stands on.
+
+    Example: mlotel version --format json
+    """
     found = {"mlotel": __version__, "opentelemetry-api": version("opentelemetry-api"), "python": python_version()}
-    sys.stdout.write("".join(f"{name} {value}\n" for name, value in found.items()))
+    if output_format is OutputFormat.JSON:
+        print_json(found)
+    else:
+        sys.stdout.write("".join(f"{name} {value}\n" for name, value in found.items()))
 
 
 def _print_and_exit(asked: bool) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
-from mlotel.freshness import STALE_AFTER_NS, Made, judge
+from mlotel.freshness import STALE_AFTER_NS, Made, Read, judge
 from mlotel.lineage import Producers
 from mlotel.model import Run, Staleness
 from mlotel.semconv import attributes as A
@@ -17,7 +17,7 @@ __all__ = ["staleness", "staleness_of_all"]
 
 _OK = (Condition("state", "=", "ok"),)
 _FIRST, _MORE = 4, 8
-"""How many later runs are asked for at first, as the latest one will do as a rule, and how many times more after that."""
+"""How many later runs are asked for at first, as one will do as a rule, and how many times more after that."""
 
 
 def staleness(store: Store, run: Run, now_ns: int | None = None) -> tuple[Staleness, ...]:
@@ -71,11 +71,10 @@ class _Judge:
                 continue
             written = found.instance if found.instance.direction == "output" else None
             yield from judge(
-                read,
-                began_ns=run.start_ns,
-                producer=self._made_by(found.run),
+                Read(read.name, read.digest, read.span_id, run.run_id, run.start_ns),
+                self._made_by(found.run),
                 # a link that names a run and none of its writes: a message, which was sent when the run had begun
-                written_ns=found.run.start_ns if written is None else written.time_ns,
+                found.run.start_ns if written is None else written.time_ns,
                 stale_after_ns=threshold,
                 later=self._later,
                 now_ns=self._now_ns,

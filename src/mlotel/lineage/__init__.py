@@ -13,15 +13,22 @@ from mlotel.lineage._components import (
 from mlotel.lineage._directions import LATEST_WRITE
 from mlotel.lineage._history import History
 from mlotel.lineage._producers import Producers
+from mlotel.lineage._reach import Reach, reach_back, reach_forward
+from mlotel.lineage._record_keys import RECORD, Record, resolve_record
+from mlotel.lineage._records import Records
 from mlotel.lineage._references import Root, node_id, resolve, resolve_run
 from mlotel.lineage._walk import around, downstream, upstream
 from mlotel.lineage._workflows import SubWorkflow, sub_workflows
 
 __all__ = [
     "LATEST_WRITE",
+    "RECORD",
     "ComponentSummary",
     "History",
     "Producers",
+    "Reach",
+    "Record",
+    "Records",
     "Root",
     "RunTag",
     "SubWorkflow",
@@ -31,7 +38,10 @@ __all__ = [
     "components",
     "downstream",
     "node_id",
+    "reach_back",
+    "reach_forward",
     "resolve",
+    "resolve_record",
     "resolve_run",
     "run_tags",
     "sub_workflows",

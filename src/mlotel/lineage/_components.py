@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol, runtime_checkable
@@ -123,7 +123,7 @@ def component_names(store: Store) -> Sequence[str]:
     return sorted({run.component for run in store.runs(limit=_NAMES_FROM)})
 
 
-def component_tags(found: Sequence[ComponentSummary]) -> dict[str, tuple[str, ...]]:
+def component_tags(found: Iterable[ComponentSummary]) -> dict[str, tuple[str, ...]]:
     """Return the tags of components, in order, each with the names of those that carry it."""
     carriers: dict[str, list[str]] = {}
     for each in found:
@@ -132,7 +132,7 @@ def component_tags(found: Sequence[ComponentSummary]) -> dict[str, tuple[str, ..
     return {tag: tuple(sorted(carriers[tag])) for tag in sorted(carriers)}
 
 
-def run_tags(runs: Sequence[Run]) -> tuple[RunTag, ...]:
+def run_tags(runs: Iterable[Run]) -> tuple[RunTag, ...]:
     """Return the tags of runs, in order, each with each of its values."""
     carriers: dict[tuple[str, str], list[str]] = {}
     for run in runs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +55,14 @@ class Direction(Protocol):
 
     reads_near: bool
 
+    def expect_runs(self, runs: Collection[Run]) -> None:
+        """Read together what `through` and `beside` will look for."""
+        ...
+
+    def expect_artifacts(self, near: Collection[Artifact]) -> None:
+        """Read together what `across` will look for."""
+        ...
+
     def through(self, run: Run, via: Artifact | None) -> Sequence[Artifact]:
         """What lies on the other side of a run that was entered by `via` (None: by nothing in particular)."""
         ...
@@ -79,6 +87,15 @@ class Backward:
 
     def __init__(self, records: Records) -> None:
         self._records = records
+
+    def expect_runs(self, runs: Collection[Run]) -> None:
+        """Read together what `through` and `beside` will look for."""
+        self._records.expect_runs_of_spans((link.trace_id, link.span_id) for run in runs for link in run.dependencies)
+
+    def expect_artifacts(self, near: Collection[Artifact]) -> None:
+        """Read together what `across` will look for."""
+        self._records.expect_runs(each.run_id for each in near if each.direction == "output")
+        _expect_producers(self._records, [each for each in near if each.direction != "output"])
 
     def through(self, run: Run, via: Artifact | None) -> Sequence[Artifact]:
         """What the run read; of an output that names what it came from, those inputs alone."""
@@ -117,6 +134,29 @@ class Forward:
         self._records = records
         self._by_digest: dict[str, _Reads] = {}
         self._by_run: dict[str, _Reads] = {}
+
+    def expect_runs(self, runs: Collection[Run]) -> None:
+        """Read together what `through` and `beside` will look for."""
+        spans = [(run.trace_id, span_id) for run in runs for span_id in _spans_of(run)]
+        self._records.expect_readers(spans)
+        self._records.expect_dependents(runs)
+        _expect_producers(self._records, [read for span in spans for read in self._records.readers(*span)])
+
+    def expect_artifacts(self, near: Collection[Artifact]) -> None:
+        """Read together what `across` will look for."""
+        records = self._records
+        records.expect_runs(each.run_id for each in near)
+        _expect_producers(records, [each for each in near if each.direction == "input"])
+        digests = {each.digest for each in near if each.digest and not is_empty(each)}
+        records.expect_reads(digests)
+        writers = [run for each in near if (run := records.run(each.run_id)) is not None]
+        self.expect_runs(writers)
+        reads = [read for digest in digests for read in records.reads(digest)]
+        _expect_producers(records, reads)
+        linked = [
+            read for run in writers for span_id in _spans_of(run) for read in records.readers(run.trace_id, span_id)
+        ]
+        records.expect_runs(read.run_id for read in (*reads, *linked))
 
     def through(self, run: Run, via: Artifact | None) -> Sequence[Artifact]:
         """What the run wrote, other than outputs that name what they came from and do not name `via`."""
@@ -202,6 +242,26 @@ def _origin(read: Artifact, crossing: Crossing) -> _Origin:
     return _written(far.instance) if far.instance.direction == "output" else (_RUN, far.run.run_id, node_id(read))
 
 
+def _spans_of(run: Run) -> list[str]:
+    """The spans of a run, that of each thing it read and wrote among them."""
+    return [run.span_id, *(each.span_id for each in run.inputs), *(each.span_id for each in run.outputs)]
+
+
+def _expect_producers(records: Records, reads: Collection[Artifact]) -> None:
+    """Read together what `_producer` will look for, apart from what links wrongly named."""
+    links = [(read, read.link) for read in reads if read.link is not None]
+    records.expect_runs_of_spans((link.trace_id, link.span_id) for _, link in links)
+    lost = [read for read, link in links if records.run_of_span(link.trace_id, link.span_id) is None]
+    alone = [
+        (read, read.digest)
+        for read in (*lost, *(read for read in reads if read.link is None))
+        if read.digest and not is_empty(read)
+    ]
+    records.expect_writers(digest for _, digest in alone)
+    latest = [_latest_write(records, read, digest) for read, digest in alone]
+    records.expect_runs(written.run_id for written in latest if written is not None)
+
+
 def _producer(records: Records, read: Artifact) -> Crossing:
     """What a read comes from, and the run that wrote it."""
     linked = _linked(records, read)
@@ -232,16 +292,21 @@ def _linked(records: Records, read: Artifact) -> Crossing | None:
 def _by_digest(records: Records, read: Artifact) -> Crossing:
     if not read.digest or is_empty(read):
         return Crossing(read)
-    writers = records.writers(read.digest)
-    count = bisect_right(writers, read.time_ns, key=_time) if read.time_ns else len(writers)
-    if not count:
+    written = _latest_write(records, read, read.digest)
+    if written is None:
         return Crossing(read)
-    written = writers[count - 1]
     run = records.run(written.run_id)
     if run is None:
         return Crossing(read, lost=True)
-    several = any(each.run_id != written.run_id for each in writers)
+    several = any(each.run_id != written.run_id for each in records.writers(read.digest))
     return Crossing(written, (Far(run, written, LATEST_WRITE if several else _DIGEST),))
+
+
+def _latest_write(records: Records, read: Artifact, digest: str) -> Artifact | None:
+    """The latest write of a digest before the read of it."""
+    writers = records.writers(digest)
+    count = bisect_right(writers, read.time_ns, key=_time) if read.time_ns else len(writers)
+    return writers[count - 1] if count else None
 
 
 def _time(artifact: Artifact) -> int:

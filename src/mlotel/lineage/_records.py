@@ -1,8 +1,9 @@
-"""What a walk has read from its store: nothing is asked for twice."""
+"""What a walk has read from its store: nothing is asked for twice, and together what can be foreseen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from mlotel.model import Artifact, Run
@@ -18,17 +19,44 @@ class _KnowsManifests(Protocol):
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]: ...
 
 
+@runtime_checkable
+class _AnswersTogether(Protocol):
+    """A store that answers many questions of a kind in less time than one by one. What it does not know is left out."""
+
+    def runs_with_ids(self, run_ids: Iterable[str]) -> Mapping[str, Run]: ...
+
+    def runs_of_spans(self, spans: Iterable[Span]) -> Mapping[Span, Run]: ...
+
+    def artifacts_with_digests(self, digests: Iterable[str], *, direction: str) -> Sequence[Artifact]: ...
+
+    def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]: ...
+
+    def dependents_of_spans(self, spans: Iterable[Span]) -> Sequence[Run]: ...
+
+
+Span = tuple[str, str]
+"""Trace id and span id."""
+
+
 class Records:
-    """What one walk has read from the store: nothing is asked for twice."""
+    """What one walk has read from the store: nothing is asked for twice.
+
+    Each ``expect`` says what will be asked for, which a store that can answers together; without it, and from any
+    other store, things are read one by one.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._together = store if isinstance(store, _AnswersTogether) else None
         self._runs: dict[str, Run | None] = {}
-        self._spans: dict[tuple[str, str], Run | None] = {}
+        self._spans: dict[Span, Run | None] = {}
         self._writers: dict[str, list[Artifact]] = {}
-        self._linked: dict[tuple[str, str], Sequence[Artifact]] = {}
+        self._reads: dict[str, Sequence[Artifact]] = {}
+        self._linked: dict[Span, Sequence[Artifact]] = {}
+        self._dependents: dict[Span, Sequence[Run]] = {}
 
     def run(self, run_id: str) -> Run | None:
+        """The run of a run id."""
         if run_id not in self._runs:
             found = next((run for run in self._store.find_runs(run_id) if run.run_id == run_id), None)
             self._runs[run_id] = None
@@ -36,6 +64,7 @@ class Records:
         return self._runs[run_id]
 
     def run_of_span(self, trace_id: str, span_id: str) -> Run | None:
+        """The run to which a span belongs."""
         key = (trace_id, span_id)
         if key not in self._spans:
             found = self._store.run_of_span(trace_id, span_id)
@@ -47,14 +76,15 @@ class Records:
         """Every write of a digest, earliest first."""
         if digest not in self._writers:
             found = self._store.find_artifacts(digest=digest, direction="output")
-            self._writers[digest] = sorted(
-                (each for each in found if each.digest == digest), key=lambda each: each.time_ns
-            )
+            self._writers[digest] = _earliest_first(each for each in found if each.digest == digest)
         return self._writers[digest]
 
-    def reads(self, digest: str) -> list[Artifact]:
+    def reads(self, digest: str) -> Sequence[Artifact]:
         """Every read of a digest, latest first."""
-        return [each for each in self._store.find_artifacts(digest=digest, direction="input") if each.digest == digest]
+        if digest not in self._reads:
+            found = self._store.find_artifacts(digest=digest, direction="input")
+            self._reads[digest] = [each for each in found if each.digest == digest]
+        return self._reads[digest]
 
     def readers(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         """Every read with a link to a span."""
@@ -65,10 +95,12 @@ class Records:
 
     def dependents(self, run: Run) -> Sequence[Run]:
         """The runs that were said to depend on a run."""
-        found = self._store.dependents_of(run.trace_id, run.span_id)
-        for each in found:
-            self.remember(each)
-        return found
+        key = (run.trace_id, run.span_id)
+        if key not in self._dependents:
+            self._dependents[key] = self._store.dependents_of(*key)
+            for each in self._dependents[key]:
+                self.remember(each)
+        return self._dependents[key]
 
     def entries(self, artifact: Artifact) -> Sequence[Artifact]:
         """What a manifest lists, as far as it can be told apart; nothing for any other artifact."""
@@ -76,9 +108,74 @@ class Records:
             return ()
         return [each for each in self._store.manifest_entries(artifact.span_id) if each.digest]
 
+    def expect_runs(self, run_ids: Iterable[str]) -> None:
+        """`run` will be asked for these."""
+        missing = {run_id for run_id in run_ids if run_id not in self._runs}
+        if self._together and missing:
+            found = self._together.runs_with_ids(missing)
+            for run_id in missing:
+                self._runs[run_id] = None
+                self.remember(found.get(run_id))
+
+    def expect_runs_of_spans(self, spans: Iterable[Span]) -> None:
+        """`run_of_span` will be asked for these."""
+        missing = {span for span in spans if span not in self._spans}
+        if self._together and missing:
+            found = self._together.runs_of_spans(missing)
+            for span in missing:
+                self.remember(found.get(span))
+                self._spans[span] = found.get(span)
+
+    def expect_writers(self, digests: Iterable[str]) -> None:
+        """`writers` will be asked for these."""
+        missing = {digest for digest in digests if digest not in self._writers}
+        if self._together and missing:
+            found = _by_digest(self._together.artifacts_with_digests(missing, direction="output"))
+            self._writers |= {digest: _earliest_first(found[digest]) for digest in missing}
+
+    def expect_reads(self, digests: Iterable[str]) -> None:
+        """`reads` will be asked for these."""
+        missing = {digest for digest in digests if digest not in self._reads}
+        if self._together and missing:
+            found = _by_digest(self._together.artifacts_with_digests(missing, direction="input"))
+            self._reads |= {digest: found[digest] for digest in missing}
+
+    def expect_readers(self, spans: Iterable[Span]) -> None:
+        """`readers` will be asked for these."""
+        missing = {span for span in spans if span not in self._linked}
+        if self._together and missing:
+            found: defaultdict[Span, list[Artifact]] = defaultdict(list)
+            for each in self._together.readers_of_spans(missing):
+                if each.link is not None:
+                    found[each.link.trace_id, each.link.span_id].append(each)
+            self._linked |= {span: found[span] for span in missing}
+
+    def expect_dependents(self, runs: Iterable[Run]) -> None:
+        """`dependents` will be asked for these."""
+        missing = {span for run in runs if (span := (run.trace_id, run.span_id)) not in self._dependents}
+        if self._together and missing:
+            found: defaultdict[Span, list[Run]] = defaultdict(list)
+            for each in self._together.dependents_of_spans(missing):
+                self.remember(each)
+                for span in {(link.trace_id, link.span_id) for link in each.dependencies}:
+                    found[span].append(each)
+            self._dependents |= {span: found[span] for span in missing}
+
     def remember(self, run: Run | None) -> None:
         """Take up a run that was read elsewhere."""
         if run is not None:
             self._runs[run.run_id] = run
             for span_id in (run.span_id, *(each.span_id for each in (*run.inputs, *run.outputs))):
                 self._spans[run.trace_id, span_id] = run
+
+
+def _by_digest(artifacts: Iterable[Artifact]) -> defaultdict[str, list[Artifact]]:
+    found: defaultdict[str, list[Artifact]] = defaultdict(list)
+    for each in artifacts:
+        if each.digest:
+            found[each.digest].append(each)
+    return found
+
+
+def _earliest_first(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    return sorted(artifacts, key=lambda each: each.time_ns)

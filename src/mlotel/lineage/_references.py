@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mlotel import uris
 from mlotel.errors import AmbiguousReferenceError, ArtifactError, RunNotFoundError
+from mlotel.lineage._models import models_named
+from mlotel.lineage._record_keys import RECORD, resolve_record
 from mlotel.model import Artifact, Run
 from mlotel.store import Store
 
@@ -19,7 +21,10 @@ Root = Run | Artifact | tuple[Run, ...]
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _DIGEST_FORM = re.compile(r"([a-z0-9]+):([0-9a-f]{4,})")
-_FIX = "`mlotel runs` lists what there is; say run:, trace:, digest:, path: or name: in front to say what it is"
+_FIX = (
+    "`mlotel runs` lists what there is; say run:, trace:, digest:, path:, name:, model: or record: in front "
+    "to say what it is"
+)
 
 
 def node_id(artifact: Artifact) -> str:
@@ -48,7 +53,8 @@ def resolve(store: Store, what: str) -> Root:
     a run id, trace id or digest. ``run:``, ``trace:``, ``digest:``, ``path:`` or ``name:`` in front allows one way
     alone. A path is looked up as it was recorded and, failing that, by the digest of the local file. A name stands for
     the latest output of that name, or the latest input where no run wrote it. A trace of several runs stands for all
-    of them.
+    of them. ``model:NAME`` or ``model:NAME:VERSION`` stands for a model, and ``record:KEY`` for the run that made the
+    latest prediction for that record (`resolve_record` tells which one that is).
 
     Raises:
         AmbiguousReferenceError: a beginning stands for several runs or artifacts.
@@ -65,12 +71,14 @@ def resolve(store: Store, what: str) -> Root:
 
 
 def resolve_run(store: Store, what: str) -> Run:
-    """Return the one run that a run id, a trace id, a span id or the beginning of one stands for.
+    """Return the one run that a run id, a trace id, a span id or the beginning of one, or ``record:KEY``, stands for.
 
     Raises:
         AmbiguousReferenceError: it stands for several runs.
         RunNotFoundError: no run answers.
     """
+    if what.strip().startswith(RECORD):
+        return resolve_record(store, what.strip()).run
     reference = what.strip().removeprefix("run:").removeprefix("trace:").lower()
     found = store.find_runs(reference) if _HEX.fullmatch(reference) else ()
     runs = {run.run_id: run for run in found if run.run_id == reference} or {run.run_id: run for run in found}
@@ -200,12 +208,18 @@ def _name(store: Store, text: str) -> Iterable[Artifact]:
         yield from store.find_artifacts(name=text, direction="input")
 
 
+def _record(store: Store, text: str) -> Iterable[Run]:
+    yield resolve_record(store, text).run
+
+
 _WAYS: dict[str, tuple[tuple[_Way, ...], tuple[_Way, ...]]] = {
     "run": ((_whole_run,), (_run_prefix,)),
     "trace": ((_whole_trace,), (_trace_prefix,)),
     "digest": ((_whole_digest,), (_digest_prefix,)),
     "path": ((_path,), ()),
     "name": ((_name,), ()),
+    "model": ((models_named,), ()),
+    "record": ((_record,), ()),
 }
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from mlotel.lineage._directions import Backward, Direction, Far, Forward, io_id
+from mlotel.lineage._directions import Backward, Direction, Forward, io_id
 from mlotel.lineage._records import Records
 from mlotel.lineage._references import Root, node_id, root_id
 from mlotel.model import Artifact, Edge, Lineage, Run
 from mlotel.store import Store
 
-__all__ = ["around", "downstream", "upstream"]
+__all__ = ["KnowsItsGaps", "around", "downstream", "upstream"]
 
 
 def upstream(
@@ -87,7 +87,7 @@ def _began_within(since_ns: int | None, until_ns: int | None) -> Callable[[Run],
 
 
 @runtime_checkable
-class _KnowsItsGaps(Protocol):
+class KnowsItsGaps(Protocol):
     """A store that can tell whether its answers so far lack something, as one over a network may."""
 
     @property
@@ -100,7 +100,7 @@ def _walk(
     graph = _Graph(root_id(root))
     for direction in directions:
         _explore(graph, direction, root, depth, within)
-    graph.partial |= isinstance(store, _KnowsItsGaps) and store.partial
+    graph.partial |= isinstance(store, KnowsItsGaps) and store.partial
     return graph.lineage()
 
 
@@ -111,7 +111,9 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
     if isinstance(root, Artifact):
         near.append((root, None))
     else:
-        for begun in (root,) if isinstance(root, Run) else root:
+        roots = (root,) if isinstance(root, Run) else root
+        direction.expect_runs(roots)
+        for begun in roots:
             graph.add_run(begun)
             met[begun.run_id] = begun
             near.extend((each, begun) for each in direction.through(begun, None))
@@ -121,6 +123,7 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
     level = 0
     while near or met:
         entries: list[tuple[Run, Artifact | None, bool]] = []
+        direction.expect_artifacts([instance for instance, _ in near])
         for instance, run in near:
             crossing = direction.across(instance)
             node = graph.add_artifact(crossing.artifact)
@@ -147,6 +150,7 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
                     graph.add_edge(_by_hand(other, run, back=direction.reads_near))
                     entries.append((other, None, False))
         near, met = [], {}
+        direction.expect_runs({run.run_id: run for run, _, _ in entries}.values())
         for run, via, narrowed in entries:
             if run.run_id not in known:
                 known.add(run.run_id)

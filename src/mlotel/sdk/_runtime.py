@@ -23,6 +23,7 @@ from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
+from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import JournalEvents, LoggerEvents, NoEvents, Tee
 from mlotel.sdk._tracer import JournalTracer, RandomIds
@@ -30,6 +31,8 @@ from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
+from mlotel.store.predictions.keys import RecordKeys
+from mlotel.store.predictions.writer import PredictionLog
 from mlotel.store.producers import ProducerLookup
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ def configure(
     service_name: str | None = None,
     resource_attributes: Mapping[str, Any] | None = None,
     digest: Literal["blake3", "sha256"] | None = None,
+    record_key_secret: str | bytes | None = None,
 ) -> None:
     """Say where runs go, where the standard ``OTEL_*`` variables and ``MLOTEL_STORE`` do not say it.
 
@@ -101,6 +105,8 @@ def configure(
         service_name: The resource attribute ``service.name``.
         resource_attributes: More resource attributes: few values each.
         digest: The algorithm of artifacts' digests, ``blake3`` (the default) or ``sha256``.
+        record_key_secret: What the keys of predictions are hashed with, so that the keys themselves are nowhere on
+            disk; by default that of ``MLOTEL_RECORD_KEY_SECRET``, and without one they are kept in clear.
 
     Raises:
         ConfigurationError: a value cannot be used; the message says what to write.
@@ -116,6 +122,7 @@ def configure(
             "service_name": service_name,
             "resource_attributes": resource_attributes,
             "digest": digest,
+            "record_key_secret": record_key_secret,
         }
         _settings = _settings.updated(changes)
         _retire()
@@ -261,6 +268,10 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         inherited=environment.artifacts(settings.environment),
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
         pipeline=settings.environment.get(environment.PIPELINE, "").strip()[:255] or None,
+        retractions=RetractionLookup(root if embedded else None),
+        record_keys=RecordKeys(settings.record_secret),
+        predictions=PredictionLog(root) if embedded and root is not None else None,
+        spans_leave=tracers is not None or otlp,
     )
     return _State(_with_process(made), os.getpid(), seen, collector)
 

@@ -14,6 +14,7 @@ from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
 from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
+from mlotel.store.predictions.keys import secret_of
 
 __all__ = ["Settings", "Signal"]
 
@@ -33,6 +34,7 @@ class Settings:
     service_name: str | None = None
     resource_attributes: Mapping[str, Any] = field(default_factory=dict)
     digest: str = "blake3"
+    record_key_secret: str | bytes | None = field(default=None, repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def updated(self, changes: Mapping[str, Any]) -> Settings:
@@ -67,6 +69,14 @@ class Settings:
         if self.store is not None:
             return self.store is not False
         return bool(self.environment.get(STORE_VARIABLE, "").strip()) and self.store_root is not None
+
+    @property
+    def record_secret(self) -> bytes | None:
+        """What keys of records are hashed with; None where they are kept in clear."""
+        said = self.record_key_secret
+        return (said.encode("utf-8", "surrogateescape") if isinstance(said, str) else said) or secret_of(
+            self.environment
+        )
 
     @property
     def otlp(self) -> bool:
@@ -145,6 +155,9 @@ def _check_type(key: str, value: object) -> None:
     if key in ("endpoint", "protocol", "service_name", "digest"):
         if not isinstance(value, str):
             raise ConfigurationError(f"{key} must be text, not {type(value).__name__}")
+    elif key == "record_key_secret":
+        if not isinstance(value, str | bytes) or not value:
+            raise ConfigurationError("record_key_secret must be text or bytes, and not empty")
     elif key in ("headers", "resource_attributes"):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise ConfigurationError(f"{key} must be a mapping of names to values, not {type(value).__name__}")

@@ -96,4 +96,14 @@ def decode_value(value: Mapping[str, Any]) -> object:
 
 def decode_attributes(attributes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Parsed key-value objects as a dictionary; of a key that comes twice the last value counts."""
-    return {attribute["key"]: decode_value(attribute.get("value") or {}) for attribute in attributes}
+    decoded: dict[str, Any] = {}
+    for attribute in attributes:
+        value = attribute.get("value") or {}
+        # Nearly all are texts and integers: a call for each would take twice as long.
+        text = value.get("stringValue")
+        if text is not None:
+            decoded[attribute["key"]] = text
+        else:
+            whole = value.get("intValue")
+            decoded[attribute["key"]] = decode_value(value) if whole is None else int(whole)
+    return decoded

@@ -29,6 +29,7 @@ __all__ = ["Assembly"]
 
 _CHUNK = 500
 _LINES_KEPT = 64
+_ARTIFACTS_KEPT = 8192
 
 
 class Assembly:
@@ -45,10 +46,13 @@ class Assembly:
         self._parser = LineParser()
         # A collector's line holds many spans, which are asked for one after another.
         self._parsed: dict[Place, Sequence[Item]] = {}
+        # One artifact is come to by its run, its digest and its producer: it is put together once.
+        self._artifacts: dict[int, Artifact] = {}
 
     def clear(self) -> None:
-        """Forget the lines read so far; needed when a place may mean another line than before."""
+        """Forget what was read so far; needed when a row or a place may mean something else than before."""
         self._parsed.clear()
+        self._artifacts.clear()
 
     def runs(self, index: Index, rows: Sequence[RunRow]) -> tuple[Run, ...]:
         """The runs of `rows`, in their order, with all they read and wrote."""
@@ -130,9 +134,10 @@ class Assembly:
                 items = self._parser.items(self._line(place))
             except (OSError, *BAD_SHAPE):
                 return ()
-            if len(self._parsed) >= _LINES_KEPT:
-                self._parsed.clear()
-            self._parsed[place] = items
+            if len(items) > 1:
+                if len(self._parsed) >= _LINES_KEPT:
+                    self._parsed.clear()
+                self._parsed[place] = items
         return items
 
     def _head(self, row: RunRow) -> Run | None:
@@ -163,15 +168,22 @@ class Assembly:
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
 
     def _artifact(self, row: IoRow) -> Artifact | None:
+        artifact = self._artifacts.get(row.id)
+        if artifact is not None:
+            return artifact
         place = Place(row.segment, row.offset, row.length)
+        event = events.MLOTEL_ARTIFACT_MANIFEST if row.entry else None
         try:
-            if row.entry:
-                item = self.item(place, span=row.span, event=events.MLOTEL_ARTIFACT_MANIFEST)
-                return None if item is None else entry_of(item, row.entry)
-            item = self.item(place, span=row.span)
-            return None if item is None else artifact_of(item)
+            item = self.item(place, span=row.span, event=event)
+            if item is None:
+                return None
+            artifact = entry_of(item, row.entry) if row.entry else artifact_of(item)
         except BAD_SHAPE:
             return None
+        if len(self._artifacts) >= _ARTIFACTS_KEPT:
+            self._artifacts.clear()
+        self._artifacts[row.id] = artifact
+        return artifact
 
 
 def _end_of(item: Item | None) -> int | None:

@@ -69,7 +69,8 @@ def ordered(actual: object, op: str, wanted: str | int | float | bool) -> bool:
     value = number_of(actual) if isinstance(actual, str) else actual
     if isinstance(value, int | float) and typed is not None:
         return bool(_ORDERS[op](value, typed))
-    return isinstance(actual, str) and isinstance(wanted, str) and bool(_ORDERS[op](actual, wanted))
+    both_text = isinstance(actual, str) and isinstance(wanted, str) and value is None and typed is None
+    return both_text and bool(_ORDERS[op](actual, wanted))
 
 
 def found(actual: object, pattern: str) -> bool:

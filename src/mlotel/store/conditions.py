@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mlotel.errors import QueryError
-from mlotel.model import Artifact, Run
+from mlotel.model import RUN_STATES, Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.store import comparing
 from mlotel.store.times import format_time, parse_duration, parse_time
@@ -24,7 +24,6 @@ _ORDER_OPS = ("<", "<=", ">", ">=", "exists")
 _ALL_OPS = ("=", "!=", "<", "<=", ">", ">=", "~", "exists")
 # What `test` calls them needs no quotes in a shell.
 _SPELLINGS = {"==": "=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_STATES = ("running", "ok", "failed", "cancelled", "lost")
 _ONE_WORD = re.compile(r"(.+?)\s*(!=|<=|>=|==|=|<|>|~)\s*(.*)", re.DOTALL)
 
 
@@ -87,13 +86,14 @@ def _key(name: str) -> _Key:
 def _fix(name: str) -> str:
     from difflib import get_close_matches
 
-    if name.rstrip(".") in _FAMILIES:
-        return f"say which one, as in {name.rstrip('.')}.NAME"
-    forms = [*_KEYS, *(f"{family}.NAME" for family in _FAMILIES)]
-    close = get_close_matches(name.lower(), [*_KEYS, *_FAMILIES], n=3)
-    if close:
-        return f"did you mean {' or '.join(f'{each}.NAME' if each in _FAMILIES else each for each in close)}?"
-    return f"there are {', '.join(forms)}"
+    family, _, rest = name.partition(".")
+    if family in _FAMILIES:
+        return f"say which one, as in {family}.NAME"
+    near = [f"{each}.{rest or 'NAME'}" for each in get_close_matches(family.lower(), _FAMILIES)]
+    near += get_close_matches(name.lower(), _KEYS)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"there are {', '.join([*_KEYS, *(f'{each}.NAME' for each in _FAMILIES)])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class Condition:
             fits, wanted = isinstance(value, str) and value != "", "text"
         if not fits:
             raise QueryError(f"{self.key} {self.op} needs {wanted}, not {value!r}")
-        if self.key == "state" and self.op in ("=", "!=") and value not in _STATES:
-            raise QueryError(f"no run is {value!r}: the states are {', '.join(_STATES)}")
+        if self.key == "state" and self.op in ("=", "!=") and value not in RUN_STATES:
+            raise QueryError(f"no run is {value!r}: the states are {', '.join(RUN_STATES)}")
 
     @classmethod
     def parse(cls, key: str, op: str, value: str = "", *, clock: Callable[[], int] = time.time_ns) -> Condition:
@@ -186,7 +186,10 @@ class Condition:
         """
         match = _ONE_WORD.fullmatch(text.strip())
         if match is None:
-            raise QueryError(f"{text!r} is no condition: write it as KEY OP VALUE, for example param.depth '>' 5")
+            raise QueryError(
+                f"{text!r} is no condition: write it as KEY OP VALUE, for example param.depth gt 5 "
+                "(a shell takes < and > for itself where they are not quoted)"
+            )
         return cls.parse(match[1], match[2], match[3], clock=clock)
 
     @property
@@ -208,7 +211,11 @@ class Condition:
 
     def matches(self, run: Run) -> bool:
         """Whether the condition holds for a run."""
-        return self.meets(_key(self.key).values(run))
+        return self.meets(self.values(run))
+
+    def values(self, run: Run) -> Iterable[object]:
+        """The values that a run has for the key; several where one of them will do."""
+        return _key(self.key).values(run)
 
     def meets(self, values: Iterable[object]) -> bool:
         """Whether the condition holds for a run that has these values for the key."""

@@ -7,14 +7,16 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlotel.errors import StoreNotFoundError
+from mlotel.model import Prediction
 from mlotel.store.descriptors import Canary
 from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
+from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.segments import Segments, Sizes
 from mlotel.store.watch import State, Watch
 
@@ -54,6 +56,7 @@ class FileStore(IndexedStore):
         self._sizes: Sizes = {}
         self._seen: tuple[State, int] | None = None
         self._offsets: dict[str, int] = {}
+        self._unreadable: dict[Path, str] = {}
         super().__init__(self._segments.line, clock)
 
     def refresh(self, *, max_bytes: int | None = None) -> bool:
@@ -77,6 +80,32 @@ class FileStore(IndexedStore):
             self._sizes = {}
             self._assembly.clear()
             self._segments.close()
+
+    @property
+    def unreadable(self) -> Mapping[Path, str]:
+        """The files of predictions that could not be read when they were last asked for, and why."""
+        return self._unreadable
+
+    def predictions(
+        self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Sequence[Prediction]:
+        """The predictions that were logged with this key, latest first; files that cannot be read are left out."""
+        told = super().predictions(key, secret=secret, since_ns=since_ns, until_ns=until_ns)
+        root = predictions_root(self.root)
+        if not self._segments.embedded or not root.is_dir():
+            return told
+        # Arrow is loaded for this question alone
+        from mlotel.store.predictions.compaction import compact
+        from mlotel.store.predictions.lookup import LookUp
+
+        with contextlib.suppress(OSError):  # a store that cannot be written is read as it is
+            compact(root)
+        look_up = LookUp(root)
+        found = look_up.find(key, secret=secret, since_ns=since_ns, until_ns=until_ns)
+        self._unreadable = look_up.problems
+        known = {(each.trace_id, each.span_id) for each in found}
+        spans = [each for each in told if (each.trace_id, each.span_id) not in known]
+        return tuple(sorted((*found, *spans), key=lambda each: each.time_ns, reverse=True))
 
     def __enter__(self) -> FileStore:
         return self

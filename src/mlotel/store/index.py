@@ -20,7 +20,7 @@ from mlotel.store.rows import EMPTY, OUTPUT, AnnotationRow, IoRow, RunRow, Segme
 __all__ = ["WRITES", "Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 5
+_VERSION = 6
 _FIRST_CHUNK, _LARGEST_CHUNK = 50, 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
@@ -47,6 +47,10 @@ CREATE TABLE annotation (
     id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, target INTEGER NOT NULL, time INTEGER NOT NULL,
     segment INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, UNIQUE (target, kind, time)
 );
+CREATE TABLE keyed (
+    hash INTEGER NOT NULL, span INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, PRIMARY KEY (hash, span)
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX run_by_id ON run (run_hi, run_lo);
 """
 # Writes of content by which a producer may be found, in the words of the index that is made for it.
@@ -66,8 +70,8 @@ _LATE = {
     "run_by_start": "run (start) WHERE component IS NOT NULL",
     "run_by_component": "run (component, start) WHERE component IS NOT NULL",
     "io_by_run": "io (run)",
-    "io_by_digest": "io (digest) WHERE digest IS NOT NULL",
     # A model is read a hundred thousand times and written once: its writer must not be looked for among its readers.
+    "io_by_digest": "io (digest, flags) WHERE digest IS NOT NULL",
     "io_by_writer": f"io (digest, time) WHERE {WRITES}",
     "io_by_name": "io (name)",
     "io_by_uri": "io (uri) WHERE uri IS NOT NULL",
@@ -236,6 +240,7 @@ class Index:
         execute = self.connection.execute
         execute("DELETE FROM io WHERE segment = ?", (segment,))
         execute("DELETE FROM annotation WHERE segment = ?", (segment,))
+        execute("DELETE FROM keyed WHERE segment = ?", (segment,))
         execute("DELETE FROM dependency WHERE run IN (SELECT id FROM run WHERE end_segment = ?)", (segment,))
         execute("UPDATE run SET start_segment = NULL WHERE start_segment = ?", (segment,))
         execute("UPDATE run SET end_segment = NULL, state = 0, by_span = 0 WHERE end_segment = ?", (segment,))

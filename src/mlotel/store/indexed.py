@@ -8,28 +8,31 @@ import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run
+from mlotel.store import bulk
 from mlotel.store.assembly import Assembly
+from mlotel.store.bulk import Span
 from mlotel.store.conditions import Condition
 from mlotel.store.index import WRITES, Index
+from mlotel.store.predictions.keys import hashes
 from mlotel.store.rows import (
     ANNOTATIONS,
-    OUTPUT,
     Place,
     digest_number,
     digest_range,
+    flags_of,
     ids_of,
     span_number,
     target_number,
     uri_number,
 )
 from mlotel.store.selecting import component_names, is_selected, select, states_of_components
-from mlotel.store.values import artifact_of
+from mlotel.store.values import artifact_of, prediction_of_span
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
 
@@ -189,6 +192,11 @@ class IndexedStore(ABC):
         """The names of all components that have runs, in order."""
         return sorted(component_names(self._index()))
 
+    def known_components(self) -> Sequence[str]:
+        """The same, of what has been taken up so far: new lines are not looked for."""
+        with self._lock:
+            return sorted(component_names(self._index()))
+
     @_question
     def find_runs(self, reference: str) -> Sequence[Run]:
         """Runs whose run id, trace id or span id equals or begins with `reference` (hex, at least 4 characters)."""
@@ -209,16 +217,8 @@ class IndexedStore(ABC):
     @_question
     def run_of_span(self, trace_id: str, span_id: str) -> Run | None:
         """The run to which a span belongs: the run span itself or one of its I/O spans."""
-        try:
-            number = span_number(span_id.lower())
-        except ValueError:
-            return None
-        trace_id = trace_id.lower()
-        index = self._index()
-        rows = index.run_rows("(span = ? OR id IN (SELECT run FROM io WHERE span = ?))", (number, number))
-        for run in self._assembly.runs(index, [row for row in rows if ids_of(row)[1] == trace_id]):
-            return run
-        return None
+        span = (trace_id, span_id)
+        return bulk.runs_of_spans(self._index(), self._assembly, [span]).get(span)
 
     @_question
     def find_artifacts(
@@ -246,8 +246,8 @@ class IndexedStore(ABC):
             where.append("name = ?" if digest is None and uri is None else "+name = ?")
             parameters.append(number)
         if direction is not None:
-            where.append("(flags & ?) = ?")
-            parameters += (OUTPUT, OUTPUT if direction == "output" else 0)
+            where.append("flags IN (?, ?)")
+            parameters += flags_of(direction)
         found = self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
         return tuple(
             artifact
@@ -289,41 +289,48 @@ class IndexedStore(ABC):
     @_question
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         """The artifacts that were read with a link to this span as their producer's, latest first."""
-        try:
-            number = span_number(span_id.lower())
-        except ValueError:
-            return ()
-        trace_id, span_id = trace_id.lower(), span_id.lower()
-        found = self._assembly.artifacts(self._index().io_rows("link = ?", (number,)))
-        return tuple(
-            artifact
-            for artifact in found
-            if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) == (trace_id, span_id)
-        )
+        return tuple(bulk.readers_of(self._index(), self._assembly, [(trace_id, span_id)]))
 
     @_question
     def dependents_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
         """The runs that were said to depend on the run of this span, latest first."""
-        trace_id, span_id = trace_id.lower(), span_id.lower()
-        runs = self._runs_by_span("id IN (SELECT run FROM dependency WHERE link = ?)", span_id)
-        return tuple(
-            run
-            for run in runs
-            if any((link.trace_id, link.span_id) == (trace_id, span_id) for link in run.dependencies)
-        )
+        return tuple(bulk.dependents_of(self._index(), self._assembly, [(trace_id, span_id)]))
 
     @_question
     def children_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
         """The runs that were started within the run of this span, latest first."""
-        return tuple(run for run in self._runs_by_span("parent = ?", span_id) if run.trace_id == trace_id.lower())
-
-    def _runs_by_span(self, where: str, span_id: str) -> Sequence[Run]:
         try:
-            number = span_number(span_id)
+            number = span_number(span_id.lower())
         except ValueError:
             return ()
         index = self._index()
-        return self._assembly.runs(index, index.run_rows(where, (number,)))
+        found = self._assembly.runs(index, index.run_rows("parent = ?", (number,)))
+        return tuple(run for run in found if run.trace_id == trace_id.lower())
+
+    @_question
+    def runs_with_ids(self, run_ids: Iterable[str]) -> Mapping[str, Run]:
+        """The runs of whole run ids, by id; those that are not there are left out."""
+        return bulk.runs_with_ids(self._index(), self._assembly, run_ids)
+
+    @_question
+    def runs_of_spans(self, spans: Iterable[Span]) -> Mapping[Span, Run]:
+        """As `run_of_span` of each of many spans; those that belong to no run are left out."""
+        return bulk.runs_of_spans(self._index(), self._assembly, spans)
+
+    @_question
+    def artifacts_with_digests(self, digests: Iterable[str], *, direction: str) -> Sequence[Artifact]:
+        """The reads (``input``) or writes (``output``) of whole digests, of each digest the latest first."""
+        return tuple(bulk.artifacts_with_digests(self._index(), self._assembly, digests, direction))
+
+    @_question
+    def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]:
+        """As `readers_of` of each of many spans."""
+        return tuple(bulk.readers_of(self._index(), self._assembly, spans))
+
+    @_question
+    def dependents_of_spans(self, spans: Iterable[Span]) -> Sequence[Run]:
+        """As `dependents_of` of each of many spans."""
+        return tuple(bulk.dependents_of(self._index(), self._assembly, spans))
 
     @_question
     def annotations(self, *, kind: str | None = None, target: str | None = None) -> Sequence[Annotation]:
@@ -340,11 +347,22 @@ class IndexedStore(ABC):
         found = self._assembly.annotations(self._index().annotation_rows(" AND ".join(where), parameters))
         return tuple(each for each in found if target is None or each.target == target)
 
+    @_question
     def predictions(
         self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
     ) -> Sequence[Prediction]:
-        """The predictions that were logged with this key, latest first."""
-        return ()
+        """The predictions that were logged with this key, latest first; here, those that spans tell of."""
+        index, found = self._index(), list[Prediction]()
+        for number in map(span_number, hashes(key, secret)):
+            rows = index.rows("SELECT span, segment, offset, length FROM keyed WHERE hash = ?", (number,))
+            items = (self._assembly.item(Place(*place), span=span) for span, *place in rows)
+            found += (each for item in items if item is not None and (each := prediction_of_span(item)) is not None)
+        within = [
+            each
+            for each in found
+            if (since_ns is None or each.time_ns >= since_ns) and (until_ns is None or each.time_ns <= until_ns)
+        ]
+        return tuple(sorted(within, key=lambda each: each.time_ns, reverse=True))
 
     @_question
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]:

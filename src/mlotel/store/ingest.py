@@ -59,6 +59,7 @@ class Ingest:
         self._names: dict[str, int] = {}
         self._io: list[tuple[Any, ...]] = []
         self._dependencies: list[tuple[int, int]] = []
+        self._keyed: list[tuple[int, ...]] = []
         execute = index.connection.execute
         self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
         # Whether every run of the index is in `_runs`: then there is nothing to look up.
@@ -117,6 +118,8 @@ class Ingest:
         self._io.clear()
         connection.executemany("INSERT OR IGNORE INTO dependency VALUES (?, ?)", self._dependencies)
         self._dependencies.clear()
+        connection.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?, ?, ?)", self._keyed)
+        self._keyed.clear()
         if len(self._runs) >= _CACHE:
             self._runs.clear()
             self._all_known = False
@@ -129,11 +132,18 @@ class Ingest:
         run_id = raw.get(A.MLOTEL_RUN_ID)
         if run_id is None:
             return
+        if (record := raw.get(A.MLOTEL_RECORD_KEY_HASH)) is not None:
+            self._keyed_span(span, record["stringValue"], place)
         direction = raw.get(A.MLOTEL_IO_DIRECTION)
         if direction is not None:
             self._io_span(span, raw, run_id["stringValue"], direction["stringValue"] == "output", place)
         elif A.MLOTEL_COMPONENT_NAME in raw:
             self._run_span(span, raw, run_id["stringValue"], place)
+
+    def _keyed_span(self, span: dict[str, Any], key_hash: str, place: _Place) -> None:
+        trace_numbers(span["traceId"])
+        _time(span["startTimeUnixNano"])
+        self._keyed.append((span_number(key_hash), span_number(span["spanId"]), *place))
 
     def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: _Place) -> None:
         trace_hi, trace_lo = trace_numbers(span["traceId"])

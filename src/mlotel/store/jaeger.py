@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from mlotel import uris
 from mlotel.semconv import attributes as A
 from mlotel.store.conditions import Condition
+from mlotel.store.fetching import Found, RemoteSpan
 from mlotel.store.jaegerquery import JaegerQuery
-from mlotel.store.remote import Found, RemoteSpan, RemoteStore
+from mlotel.store.remote import RemoteStore
 
 __all__ = ["JaegerStore"]
 
@@ -68,7 +70,7 @@ class JaegerStore(RemoteStore[_Attributes]):
 
         Jaeger looks for spans that have certain values: it knows equality alone.
         """
-        return condition.key == "time" or _attribute(condition) is not None or _alternatives(condition) is not None
+        return condition.key == "time" or _attribute(condition) is not None
 
     def _disconnect(self) -> None:
         self._query.close()
@@ -108,7 +110,7 @@ class JaegerStore(RemoteStore[_Attributes]):
         return searches
 
     def _links_to(self, trace_id: str, span_id: str, kind: str) -> Sequence[_Attributes]:
-        """Jaeger cannot search by link: readers have the digest that was written or else its name, dependents say so."""
+        # Jaeger cannot search by link: dependents say that they are some, readers have the digest that was written.
         if kind == "depends_on":
             return [{A.MLOTEL_LINK_TYPE: kind}]
         run = self.run_of_span(trace_id, span_id)
@@ -138,10 +140,9 @@ def _alternatives(condition: Condition) -> Sequence[_Attributes] | None:
     if _HEX_DIGEST.fullmatch(value.lower()) and not _spellings(value):
         return None  # perhaps the beginning of a digest
     side = {} if condition.key == "artifact" else {A.MLOTEL_IO_DIRECTION: condition.key}
-    keys: Iterable[tuple[str, str]] = [(A.MLOTEL_ARTIFACT_NAME, value), (A.MLOTEL_ARTIFACT_URI, value)]
-    return [
-        {**side, key: text} for key, text in (*keys, *((A.MLOTEL_ARTIFACT_DIGEST, each) for each in _spellings(value)))
-    ]
+    places = [(A.MLOTEL_ARTIFACT_URI, each) for each in dict.fromkeys((value, uris.clean(value)))]
+    digests = [(A.MLOTEL_ARTIFACT_DIGEST, each) for each in _spellings(value)]
+    return [{**side, key: text} for key, text in ((A.MLOTEL_ARTIFACT_NAME, value), *places, *digests)]
 
 
 def _spellings(digest: str) -> Sequence[str]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.semconv import attributes as A
-from mlotel.store.remote import RemoteSpan
+from mlotel.store.fetching import RemoteSpan
 
 __all__ = ["JaegerQuery", "JaegerTraces"]
 

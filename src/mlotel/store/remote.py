@@ -1,121 +1,38 @@
-"""What stores over a network do alike: search time ranges within bounds, and keep what was fetched in memory.
+"""What stores over a network do alike: fetch the traces that may answer a question, and answer it from those.
 
-A backend is asked for traces; their spans are read as the embedded store reads its lines, and the question is then
-answered from those.
+Their spans are read as the embedded store reads its lines.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
-from mlotel.errors import StoreError
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run
 from mlotel.semconv import attributes as A
+from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.conditions import Condition
-from mlotel.store.memory import MemoryStore
-from mlotel.store.windows import Windows
+from mlotel.store.fetching import Fetching
+from mlotel.store.parsing import LineParser
+from mlotel.store.predictions.keys import hashes
+from mlotel.store.predictions.spans import prediction_of
 
-__all__ = ["Found", "RemoteSpan", "RemoteStore", "UnreadableError", "WindowTooLongError"]
+__all__ = ["RemoteStore"]
 
-_DAY = 24 * 3600 * 10**9
-_DEFAULT_RANGE = 30 * _DAY
-_CLOCKS_DIFFER = 300 * 10**9
-_MOST_KEPT = 200_000
 _TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 _OPEN_STATES = ("running", "lost")
 
 S = TypeVar("S")
 
 
-class WindowTooLongError(StoreError):
-    """A backend searches no time range as long as this one."""
-
-
-class UnreadableError(StoreError):
-    """One trace cannot be read; others may."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSpan:
-    """A span of mlotel's as a backend has it: its ids (hex), and what makes its line of OTLP/JSON."""
-
-    trace_id: str
-    span_id: str
-    line: Callable[[], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What one request found in a time range.
-
-    It is `full` where it brought as many traces as were asked for, so that there may be more. `spans` came with the
-    answer; `batches` are fetched as they are taken: spans, and from which time on (nanoseconds since the epoch) there
-    are no others in the time range.
-    """
-
-    full: bool
-    spans: Sequence[RemoteSpan] = ()
-    batches: Iterable[tuple[Sequence[RemoteSpan], int]] = ()
-
-
-class RemoteStore(ABC, Generic[S]):
+class RemoteStore(Fetching[S], Generic[S]):
     """The Store protocol over a backend of traces; `S` is what the backend is searched for.
 
     Runs that have not ended, the entries of manifests, flags, notes and labels are told in log records, which such a
     backend does not hold.
-
-    Args:
-        name: of the backend, for people.
-        since_ns: searches find what began at or after this time, nanoseconds since the epoch; 30 days before
-            `until_ns` unless said.
-        until_ns: searches find what began until this time; now unless said. What a link or an id names is found
-            whenever it was.
-        page: traces per request.
-        max_requests: requests per question.
-        clock: nanoseconds since the epoch.
     """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        since_ns: int | None,
-        until_ns: int | None,
-        page: int,
-        max_requests: int,
-        clock: Callable[[], int],
-    ) -> None:
-        self._name = name
-        self._since, self._until = since_ns, until_ns
-        self._page, self._max_requests = page, max_requests
-        self._longest_window: int | None = None
-        self._shortest_window = 10**6
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._fetched = MemoryStore(clock=clock)
-        self._spans: set[tuple[str, str]] = set()
-        self._depth = 0
-        self._problems: dict[str, None] = {}
-
-    @abstractmethod
-    def _disconnect(self) -> None:
-        """End the connections; the next question makes others."""
-
-    @abstractmethod
-    def _find(self, search: S, start_ns: int, end_ns: int) -> Found:
-        """Ask once for what began in a time range. Raises StoreError, WindowTooLongError among them."""
-
-    @abstractmethod
-    def _trace(self, trace_id: str) -> Sequence[RemoteSpan]:
-        """The spans of one trace, whenever it was; none if there is no such trace. Raises StoreError."""
 
     @abstractmethod
     def _runs_like(self, component: str | None, where: Sequence[Condition]) -> Sequence[S]:
@@ -140,34 +57,6 @@ class RemoteStore(ABC, Generic[S]):
     @abstractmethod
     def translates(self, condition: Condition) -> bool:
         """Whether this store selects runs by the condition itself; for others, runs are read and looked at."""
-
-    def close(self) -> None:
-        """End the connections and forget what was fetched; the next question begins anew."""
-        with self._lock:
-            self._disconnect()
-            self._forget()
-            self._problems.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def problems(self) -> Sequence[str]:
-        """What could not be read for the questions so far, in words."""
-        return tuple(self._problems)
-
-    @property
-    def partial(self) -> bool:
-        """Whether an answer so far may lack something that could not be read; `problems` says what."""
-        return bool(self._problems)
-
-    def search_between(self, since_ns: int | None, until_ns: int | None) -> None:
-        """Search this time range from now on, nanoseconds since the epoch; None as if it had never been said."""
-        with self._lock:
-            self._since, self._until = since_ns, until_ns
 
     def runs(
         self,
@@ -279,92 +168,25 @@ class RemoteStore(ABC, Generic[S]):
         self._note(f"flags, notes and labels are told in log records, which {self._name} does not hold")
         return ()
 
-    def predictions(self, key: str, *, secret: bytes | None = None) -> Sequence[Prediction]:
-        """The predictions that were logged with this key, latest first."""
-        return ()
+    def predictions(
+        self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Sequence[Prediction]:
+        """The predictions that were logged with this key, latest first: those that spans tell of.
+
+        A run of many keyed predictions keeps them in the data set of its embedded store alone.
+        """
+        known = hashes(key, secret)
+        since, until = self._range(since_ns, until_ns)
+        with self._asking():
+            self._search([self._spans_with({A.MLOTEL_RECORD_KEY_HASH: each}) for each in known], since, until)
+            found = [each for line in self._fetched.lines for each in _predictions(line, known)]
+        within = dict.fromkeys(each for each in found if since <= each.time_ns <= until)
+        return tuple(sorted(within, key=lambda each: each.time_ns, reverse=True))
 
     def manifest_entries(self, span_id: str) -> Sequence[Artifact]:
         """Nothing, and the answer is partial: what a manifest lists stands in log records."""
         self._note(f"what a manifest lists is told in log records, which {self._name} does not hold")
         return ()
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """The right to ask a question, which may consist of others."""
-        with self._lock:
-            if not self._depth and len(self._spans) > _MOST_KEPT:
-                self._forget()
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-
-    def _range(self, since_ns: int | None = None, until_ns: int | None = None) -> tuple[int, int]:
-        """The time range to search: as it is asked for, or else as it was set."""
-        until = self._until if until_ns is None else until_ns
-        until = self._clock() + _CLOCKS_DIFFER if until is None else until
-        since = self._since if since_ns is None else since_ns
-        return max(0, min(self._clock(), until) - _DEFAULT_RANGE if since is None else since), until
-
-    def _search(
-        self, searches: Iterable[S], since: int, until: int, enough: Callable[[int], bool] | None = None
-    ) -> None:
-        """Fetch the traces in which a span of the time range is what one of `searches` is for.
-
-        Args:
-            searches: what to look for, one after another.
-            since: nanoseconds since the epoch.
-            until: nanoseconds since the epoch.
-            enough: tells whether what was fetched will do, told from which time on a search is complete.
-        """
-        asked, brought = 0, False
-        for search in searches:
-            windows = Windows(since, until, longest=self._longest_window, shortest=self._shortest_window)
-            for start, end in windows:
-                if asked >= self._max_requests:
-                    self._note(f"there is more than {asked} requests bring: ask for less, or for a shorter time")
-                    return
-                asked += 1
-                try:
-                    found = self._find(search, start, end)
-                    self._keep(found.spans)
-                    if found.full and windows.part():
-                        brought = True
-                        continue  # which traces were left out is not known: ask again, the later part first
-                    if found.full:
-                        self._note("more traces began at the same time than a request brings")
-                    for spans, complete in found.batches:
-                        self._keep(spans)
-                        brought = True
-                        if enough is not None and enough(max(start, complete)):
-                            windows.stop()
-                            break
-                    brought = True
-                    if enough is not None and enough(start):
-                        windows.stop()
-                except WindowTooLongError:
-                    if not windows.part():
-                        raise
-                    self._longest_window = (end - start) // 2
-                except StoreError as error:
-                    if not brought:
-                        raise
-                    self._note(str(error))
-                    return
-
-    def _keep(self, spans: Iterable[RemoteSpan]) -> None:
-        for span in spans:
-            if (key := (span.trace_id, span.span_id)) not in self._spans:
-                self._spans.add(key)
-                self._fetched.append(span.line())
-
-    def _forget(self) -> None:
-        self._fetched.clear()
-        self._spans.clear()
-
-    def _note(self, problem: str) -> None:
-        self._problems[problem] = None
 
 
 def _narrowed(since: int, until: int, where: Iterable[Condition]) -> tuple[int, int]:
@@ -376,3 +198,22 @@ def _narrowed(since: int, until: int, where: Iterable[Condition]) -> tuple[int, 
             else:
                 until = min(until, condition.value)
     return since, until
+
+
+def _predictions(line: bytes, key_hashes: Sequence[str]) -> Iterator[Prediction]:
+    """The prediction that a line tells of, if its key has one of these hashes."""
+    if not any(each.encode() in line for each in key_hashes):
+        return
+    for item in LineParser().items(line):
+        span = item.content
+        attributes = decode_attributes(span.get("attributes") or ())
+        if item.is_span and attributes.get(A.MLOTEL_RECORD_KEY_HASH) in key_hashes:
+            of_run = A.MLOTEL_COMPONENT_NAME in attributes
+            said = prediction_of(
+                attributes,
+                trace_id=span["traceId"],
+                span_id=span["spanId"] if of_run else span.get("parentSpanId", ""),
+                time_ns=int(span["startTimeUnixNano"]),
+            )
+            if said is not None:
+                yield said

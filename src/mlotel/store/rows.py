@@ -20,6 +20,7 @@ __all__ = [
     "SegmentRow",
     "digest_number",
     "digest_range",
+    "flags_of",
     "ids_of",
     "span_hex",
     "span_number",
@@ -146,6 +147,12 @@ class AnnotationRow(NamedTuple):
     segment: int
     offset: int
     length: int
+
+
+def flags_of(direction: str) -> tuple[int, int]:
+    """The flags that a read (``input``) or a write (``output``) may have."""
+    side = OUTPUT if direction == "output" else 0
+    return side, side | EMPTY
 
 
 def digest_number(digest: str) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 
 from orjson import loads
 
-from mlotel.model import Annotation, Artifact, Link, Run, Scalar
+from mlotel.model import Annotation, Artifact, Link, Prediction, Run, Scalar
 from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
 from mlotel.store.parsing import Item
+from mlotel.store.predictions.spans import prediction_of
 
 __all__ = [
     "annotation_of",
@@ -19,6 +20,7 @@ __all__ = [
     "entries_of",
     "entry_of",
     "first_of",
+    "prediction_of_span",
     "run_of",
     "span_state",
 ]
@@ -103,24 +105,27 @@ def artifact_of(item: Item) -> Artifact:
     """An artifact from its I/O span."""
     span = item.content
     attributes = decode_attributes(span.get("attributes") or ())
-    link, derived_from = _links(span.get("links") or (), attributes)
+    said = attributes.get
+    links = span.get("links")
+    link, derived_from = _links(links, attributes) if links else (None, ())
+    # By position, in the order of the fields: names would take a tenth of a walk's time.
     return Artifact(
-        name=str(attributes.get(A.MLOTEL_ARTIFACT_NAME, "")),
-        direction=str(attributes[A.MLOTEL_IO_DIRECTION]),
-        span_id=span["spanId"].lower(),
-        run_id=attributes[A.MLOTEL_RUN_ID].lower(),
-        type=_text(attributes.get(A.MLOTEL_ARTIFACT_TYPE)),
-        digest=_text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST)),
-        scope=_text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST_SCOPE)),
-        uri=_text(attributes.get(A.MLOTEL_ARTIFACT_URI)),
-        rows=_number(attributes.get(A.MLOTEL_ARTIFACT_ROWS)),
-        columns=_number(attributes.get(A.MLOTEL_ARTIFACT_COLUMNS)),
-        size=_number(attributes.get(A.MLOTEL_ARTIFACT_SIZE)),
-        schema_digest=_text(attributes.get(A.MLOTEL_ARTIFACT_SCHEMA_DIGEST)),
-        note=_text(attributes.get(A.MLOTEL_ARTIFACT_NOTE)),
-        time_ns=int(span.get("startTimeUnixNano") or 0),
-        link=link,
-        derived_from=derived_from,
+        str(said(A.MLOTEL_ARTIFACT_NAME, "")),
+        str(attributes[A.MLOTEL_IO_DIRECTION]),
+        span["spanId"].lower(),
+        attributes[A.MLOTEL_RUN_ID].lower(),
+        _text(said(A.MLOTEL_ARTIFACT_TYPE)),
+        _text(said(A.MLOTEL_ARTIFACT_DIGEST)),
+        _text(said(A.MLOTEL_ARTIFACT_DIGEST_SCOPE)),
+        _text(said(A.MLOTEL_ARTIFACT_URI)),
+        _number(said(A.MLOTEL_ARTIFACT_ROWS)),
+        _number(said(A.MLOTEL_ARTIFACT_COLUMNS)),
+        _number(said(A.MLOTEL_ARTIFACT_SIZE)),
+        _text(said(A.MLOTEL_ARTIFACT_SCHEMA_DIGEST)),
+        _text(said(A.MLOTEL_ARTIFACT_NOTE)),
+        int(span.get("startTimeUnixNano") or 0),
+        link,
+        derived_from,
     )
 
 
@@ -202,6 +207,18 @@ def annotation_of(item: Item) -> Annotation:
         deadline_ns=_number(deadline),
         run_id=run_id and run_id.lower(),
         artifact_name=name,
+    )
+
+
+def prediction_of_span(item: Item) -> Prediction | None:
+    """The keyed prediction that a run's span, or a span of its own below that, tells of; None of another span."""
+    span, attributes = item.content, decode_attributes(item.content["attributes"])
+    of_run = A.MLOTEL_COMPONENT_NAME in attributes
+    return prediction_of(
+        attributes,
+        trace_id=span["traceId"].lower(),
+        span_id=str(span["spanId"] if of_run else span.get("parentSpanId") or "").lower(),
+        time_ns=int(span["startTimeUnixNano"]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlotel.ui.app import create_app
 from mlotel.ui.reading import Reading
-from mlotel.ui.server import open_browser, serve
+from mlotel.ui.server import Running, open_browser, serve
 from mlotel.ui.session import Session
 
-__all__ = ["Reading", "Session", "create_app", "open_browser", "serve"]
+__all__ = ["Reading", "Running", "Session", "create_app", "open_browser", "serve"]

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlotel._version import __version__
-from mlotel.documents import lineage_document, run_document
-from mlotel.errors import QueryError, RunNotFoundError
-from mlotel.lineage import around, downstream, resolve, resolve_run, upstream
+from mlotel.documents import component_document, lineage_document, run_document
+from mlotel.errors import QueryError, RunNotFoundError, nearest
+from mlotel.lineage import around, component_names, downstream, resolve, resolve_run, sub_workflows, upstream
+from mlotel.lineage import components as all_components
 from mlotel.store.conditions import Condition
 from mlotel.ui.paging import RunQuery, run_page
 from mlotel.ui.reading import Answering, Reading
 
-__all__ = ["DIRECTIONS", "STATES", "about", "history", "lineage", "run", "runs"]
+__all__ = ["DIRECTIONS", "about", "components", "history", "lineage", "run", "runs"]
 
 Values = Mapping[str, Any]
 
-STATES = ("running", "ok", "failed", "cancelled", "lost")
 DIRECTIONS = ("upstream", "downstream", "both")
 _WALKS = {"upstream": upstream, "downstream": downstream, "both": around}
 
@@ -48,8 +48,18 @@ def history(_: Reading, answering: Answering, values: Values) -> object:
     component = values["component"]
     page = _page(answering, RunQuery(component, since_ns, until_ns), values)
     if not page["runs"] and not answering.store.runs(component=component, limit=1):
-        raise RunNotFoundError(f"no runs of component {component!r}")
+        known = component_names(answering.store)
+        raise RunNotFoundError(f"no runs of component {component!r}{nearest(component, known)}")
     return page
+
+
+def components(_: Reading, answering: Answering, values: Values) -> object:
+    """Return the components that ran, the one with the latest run first."""
+    since_ns, until_ns = _range(values)
+    found = all_components(
+        answering.store, owner=values["owner"], tag=values["tag"], since_ns=since_ns, until_ns=until_ns
+    )
+    return [component_document(each) for each in found]
 
 
 def run(_: Reading, answering: Answering, values: Values) -> object:
@@ -63,7 +73,8 @@ def lineage(_: Reading, answering: Answering, values: Values) -> object:
     root = resolve(answering.store, values["what"])
     walk = _WALKS[values["direction"]]
     found = walk(answering.store, root, depth=values["depth"], since_ns=since_ns, until_ns=until_ns)
-    return lineage_document(found)
+    started = sub_workflows(answering.store, found.runs).values()
+    return lineage_document(found, (each for workflows in started for each in workflows))
 
 
 def _page(answering: Answering, query: RunQuery, values: Values) -> dict[str, Any]:

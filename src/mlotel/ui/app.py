@@ -115,4 +115,3 @@ async def _body(request: Request) -> list[tuple[str, str]]:
     if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
         raise QueryError("the body has to be a JSON object of texts")
     return list(members.items())
-

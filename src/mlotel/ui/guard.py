@@ -1,8 +1,8 @@
 """What stands before every page and every answer: nobody without the token, no other host, no other site.
 
-Loopback is reached by every user of the machine, by every page that a browser shows, and by every name that resolves to
-it (DNS rebinding), so a request proves three things before anything is looked at: that it knows the token, that it means
-this host, and, where a browser tells, that a page of this server made it.
+Loopback is reached by every user of the machine, by every page that a browser shows, and by every name that resolves
+to it (DNS rebinding). So a request proves three things before anything is looked at: that it knows the token, that it
+means this host, and, where a browser tells, that a page of this server made it.
 """
 
 from __future__ import annotations

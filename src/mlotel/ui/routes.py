@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from mlotel.model import RUN_STATES
 from mlotel.store.conditions import Condition
 from mlotel.store.times import parse_time
 from mlotel.ui import answers
@@ -65,7 +66,7 @@ OPERATIONS = (
         _RUN_PAGE,
         (
             Parameter("component", "Only runs of this component."),
-            Parameter("state", "Only runs in this state.", choices=answers.STATES),
+            Parameter("state", "Only runs in this state.", choices=RUN_STATES),
             _SINCE,
             _UNTIL,
             Parameter(
@@ -91,6 +92,20 @@ OPERATIONS = (
         answers.run,
         reference("run"),
         (Parameter("run", "A run id, trace id or span id, or its first digits (4 or more).", required=True),),
+    ),
+    Operation(
+        "GET",
+        "/components",
+        "listComponents",
+        "The components that ran, the one with the latest run first.",
+        answers.components,
+        reference("components"),
+        (
+            Parameter("owner", "Only components of this owner."),
+            Parameter("tag", "Only components with this tag."),
+            _SINCE,
+            _UNTIL,
+        ),
     ),
     Operation(
         "GET",

@@ -10,6 +10,7 @@ import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from threading import Thread
@@ -21,16 +22,24 @@ from mlotel.ui.app import create_app
 from mlotel.ui.reading import Reading
 from mlotel.ui.session import LOOPBACK, Session
 
-__all__ = ["open_browser", "serve"]
+__all__ = ["Running", "open_browser", "serve"]
 
 
-def serve(reading: Reading, *, port: int = 0, started: Callable[[Session], None] = lambda _: None) -> None:
-    """Serve the web view until the process is interrupted (SIGINT or SIGTERM).
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that takes connections: what they have to prove, and how it is ended from another thread."""
+
+    session: Session
+    stop: Callable[[], None]
+
+
+def serve(reading: Reading, *, port: int = 0, started: Callable[[Running], None] = lambda _: None) -> None:
+    """Serve the web view until it is stopped, or the process interrupted (SIGINT).
 
     Args:
         reading: what is shown.
         port: of loopback; 0 takes a free one.
-        started: is called once connections are taken, with what they have to prove.
+        started: is called once connections are taken.
 
     Raises:
         ConfigurationError: the port is taken, or may not be used.
@@ -48,7 +57,11 @@ def serve(reading: Reading, *, port: int = 0, started: Callable[[Session], None]
             server_header=False,
             timeout_graceful_shutdown=2,
         )
-        server = _Server(config, lambda: started(session))
+        server = _Server(config, lambda: started(Running(session, stop)))
+
+        def stop() -> None:
+            server.should_exit = True
+
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
             server.run(sockets=[listening])
 
@@ -85,8 +98,8 @@ def _listen(port: int) -> Iterator[socket.socket]:
 def open_browser(url: str) -> Iterator[bool]:
     """Open `url` in the user's browser, if there is one with windows; it is in no process's arguments meanwhile.
 
-    Everybody on a machine can read the arguments of every process, and this URL is a secret. So the browser is given the
-    path of a file that leads there, which no other user can read and which is removed in the end.
+    Everybody on a machine can read the arguments of every process, and this URL is a secret. So the browser is given
+    the path of a file that leads there, which no other user can read and which is removed in the end.
     """
     if not _has_windows():
         yield False

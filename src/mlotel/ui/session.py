@@ -23,8 +23,8 @@ def _secret() -> str:
 class Session:
     """What one start of the server answers to.
 
-    `token` stands in the address that the start prints. A browser that comes with it gets `cookie`, another secret: what
-    a browser keeps and sends is then not what stands in the terminal.
+    `token` stands in the address that the start prints. A browser that comes with it gets `cookie`, another secret:
+    what a browser keeps and sends is then not what stands in the terminal.
     """
 
     port: int

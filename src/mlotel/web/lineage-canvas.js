@@ -39,7 +39,7 @@
 
     edges() {
       const drawing = svg("svg", { class: "ml-edges", width: 1, height: 1, "aria-hidden": "true" });
-      const marker = svg("marker", { id: this.marker, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" });
+      const marker = svg("marker", { id: this.marker, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" });
       marker.append(svg("path", { d: "M0 0L8 4L0 8z" }));
       const definitions = svg("defs");
       definitions.append(marker);
@@ -177,9 +177,14 @@
       }
     }
 
+    // Brings `node` as near to the middle as can be without showing what lies beyond the graph's ends.
     center(node) {
-      this.view.x = this.element.clientWidth / 2 - node.x * this.view.scale;
-      this.view.y = this.element.clientHeight / 2 - node.y * this.view.scale;
+      const shift = (middle, extent, room) => {
+        const least = room - extent * this.view.scale - MARGIN;
+        return least >= MARGIN ? (least + MARGIN) / 2 : Math.min(MARGIN, Math.max(least, room / 2 - middle * this.view.scale));
+      };
+      this.view.x = shift(node.x, this.box.width, this.element.clientWidth);
+      this.view.y = shift(node.y, this.box.height, this.element.clientHeight);
       this.show();
     }
 

@@ -3,9 +3,9 @@
   "use strict";
   const ns = (globalThis.mlotelLineage ??= {});
 
-  const WIDTH = 208;
+  const WIDTH = 200;
   const HEIGHT = 48;
-  const BETWEEN_LAYERS = 72;
+  const BETWEEN_LAYERS = 60;
   const BETWEEN_NODES = 20;
   // Past this many nodes and crossings of layers by edges dagre takes seconds, and past the second too long.
   const NICE = 400;
@@ -72,8 +72,9 @@
       Object.assign(node, { x, y });
     }
     model.edges.forEach((edge, number) => {
-      const between = graph.edge(numbers.get(edge.source), numbers.get(edge.target), `e${number}`).points.slice(1, -1);
-      edge.points = ends(edge, between);
+      // dagre turns an edge in the gaps between layers and in the layers that it passes; the latter make a calmer line.
+      const turns = graph.edge(numbers.get(edge.source), numbers.get(edge.target), `e${number}`).points.slice(1, -1);
+      edge.points = ends(edge, turns.filter((_, place) => place % 2 === 1));
     });
     const { width, height } = graph.graph();
     return { width: Math.max(width ?? 0, 0), height: Math.max(height ?? 0, 0) };

@@ -5,12 +5,16 @@ Without a secret anyone can hash a guess: such a hash finds a record and hides n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from blake3 import blake3
 
-__all__ = ["MOST_CHARACTERS", "RecordKeys", "hashes", "key_text"]
+__all__ = ["MOST_CHARACTERS", "SECRET_VARIABLE", "RecordKeys", "hashes", "key_text", "secret_of"]
 
 MOST_CHARACTERS = 1000
 """Characters of a key that are kept beside its hash, which is that of all of them."""
+
+SECRET_VARIABLE = "MLOTEL_RECORD_KEY_SECRET"
 
 _UNKEYED = b"mlotel.record.key.v1\0"
 _CONTEXT = "mlotel 2026-11-21 hashes of record keys v1"
@@ -32,6 +36,11 @@ def key_text(key: object) -> str | None:
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode()  # halves of surrogate pairs cannot be written
     return text or None
+
+
+def secret_of(environment: Mapping[str, str]) -> bytes | None:
+    """Return the secret that the environment names, None where it names none."""
+    return environment.get(SECRET_VARIABLE, "").encode("utf-8", "surrogateescape") or None
 
 
 class RecordKeys:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mlotel.model import Prediction
 from mlotel.store.predictions.keys import MOST_CHARACTERS, RecordKeys, key_text
 from mlotel.store.predictions.parts import Part, model_name, parts
-from mlotel.store.predictions.rows import day_of, fits, needle, predictions_of, tables_of_lines
+from mlotel.store.predictions.rows import SCHEMA, day_of, fits, needle, predictions_of, tables_of_lines
 from mlotel.store.predictions.tails import tails
 
 __all__ = ["LookUp"]
@@ -54,7 +54,9 @@ class LookUp:
         text = key_text(key)
         if text is None:
             return ()
-        wanted = {RecordKeys(each).hash(text): text[:MOST_CHARACTERS] if each is None else None for each in _ways(secret)}
+        wanted = {
+            RecordKeys(each).hash(text): text[:MOST_CHARACTERS] if each is None else None for each in _ways(secret)
+        }
         days = "" if since_ns is None else day_of(since_ns), "9999-99-99" if until_ns is None else day_of(until_ns)
         found = self._rows(wanted, days)
         # What was moved from one file into another may have been read in both.
@@ -102,14 +104,8 @@ def _matches(part: Part, wanted: dict[int, str | None]) -> Iterator[Prediction]:
             hashes = file.read_row_group(group, columns=[_COLUMN]).column(0).to_numpy()
             rows = np.flatnonzero(np.isin(hashes, np.array(list(wanted), dtype=np.uint64)))
             if len(rows):
-                table = file.read_row_group(group).select(_columns(schema)).take(pa.array(rows))
+                table = file.read_row_group(group, columns=SCHEMA.names).take(pa.array(rows))
                 yield from _confirmed(predictions_of(table, model), wanted)
-
-
-def _columns(schema: pa.Schema) -> list[str]:
-    from mlotel.store.predictions.rows import SCHEMA
-
-    return [name for name in SCHEMA.names if name in schema.names]
 
 
 def _groups(metadata: pq.FileMetaData, wanted: dict[int, str | None]) -> Iterator[int]:

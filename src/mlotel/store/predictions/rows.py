@@ -38,13 +38,13 @@ class KeyedRows:
     """n predictions that one call logged: what differs between them in columns, what they share once.
 
     `hashes` are unsigned 64-bit integers; `keys` is None where keys must not be kept. `values` are doubles (null where
-    missing or no number), `texts` strings (null where the number says it all).
+    missing or no number), `texts` strings (null where the number says it all), or None.
     """
 
     hashes: Sequence[int]
     keys: Sequence[str] | None
     values: pa.Array
-    texts: pa.Array
+    texts: pa.Array | None
     probabilities: pa.Array | None
     variant: str | None
     model: str | None
@@ -74,7 +74,7 @@ class KeyedRows:
             if self.keys is None
             else pa.array([key[:MOST_CHARACTERS] for key in self.keys], pa.string()),
             "value": self.values,
-            "value_text": self.texts,
+            "value_text": pa.nulls(count, pa.string()) if self.texts is None else self.texts,
             "probability": pa.nulls(count, pa.float64()) if self.probabilities is None else self.probabilities,
             **{name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), count) for name, value in shared.items()},
         }
@@ -93,18 +93,15 @@ class KeyedRows:
         }
         known = {name: value for name, value in shared.items() if value is not None}
         lines: list[bytes] = []
-        values, texts = self.values.to_pylist(), self.texts.to_pylist()
-        probabilities = None if self.probabilities is None else self.probabilities.to_pylist()
+        columns = {"value": self.values, "value_text": self.texts, "probability": self.probabilities}
+        told = {name: column.to_pylist() for name, column in columns.items() if column is not None}
         for number, key_hash in enumerate(self.hashes):
             row: dict[str, Any] = {"key_hash": f"{key_hash:016x}"}
             if self.keys is not None:
                 row["key"] = self.keys[number][:MOST_CHARACTERS]
-            if values[number] is not None:
-                row["value"] = values[number]
-            if texts[number] is not None:
-                row["value_text"] = texts[number]
-            if probabilities is not None and probabilities[number] is not None:
-                row["probability"] = probabilities[number]
+            for name, values in told.items():
+                if values[number] is not None:
+                    row[name] = values[number]
             lines.append(orjson.dumps({**row, **known}, option=orjson.OPT_APPEND_NEWLINE))
         return b"".join(lines)
 

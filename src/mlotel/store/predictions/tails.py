@@ -11,12 +11,17 @@ from mlotel.store.journal import SEGMENT_SUFFIX, SEGMENTS, host_key
 from mlotel.store.liveness import is_alive
 from mlotel.store.segments import first_open_day, segment_writer
 
-__all__ = ["TAIL_BYTES", "closed_tails", "journal_root", "tails"]
+__all__ = ["TAIL_BYTES", "closed_tails", "journal_root", "predictions_root", "tails"]
 
 TAIL_BYTES = 4 * 2**20
 """Size from which on a process begins a new journal file: some 15,000 predictions."""
 
 _QUIET_S = 5.0  # after it has reached that size nothing comes any more, once a write that was under way has ended
+
+
+def predictions_root(store: Path) -> Path:
+    """Return the folder of the data set of the embedded store at `store`."""
+    return store / "predictions"
 
 
 def journal_root(root: Path) -> Path:
@@ -47,8 +52,6 @@ def closed_tails(root: Path, now_s: float | None = None) -> Iterator[tuple[Path,
         except OSError:  # moved into a file this moment
             continue
         full = status.st_size >= TAIL_BYTES and now - status.st_mtime > _QUIET_S
-        gone = writer is not None and (
-            writer[0] < open_day or (writer[1] == here and not is_alive(writer[2]))
-        )
+        gone = writer is not None and (writer[0] < open_day or (writer[1] == here and not is_alive(writer[2])))
         if full or gone:
             yield path, status.st_size

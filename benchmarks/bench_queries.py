@@ -1,0 +1,178 @@
+"""The embedded store as it grows: what its index costs, and what questions cost, at 10⁴, 10⁵ and 10⁶ runs.
+
+`python bench_queries.py RUNS …` sets other numbers of runs. Each store is generated in a temporary folder (7 GB and
+three million spans for a million runs, in TMPDIR) and removed before the next one. Indexing and asking have a process
+each, so that the memory told is theirs alone; lineage is asked of a store that was opened that moment, so that nothing
+that was read before helps.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from generated import AFTER_ALL, DEPTH, T0, WIDTH, Generated, generate, lines_of_a_day
+
+from mlotel.lineage import downstream, resolve, upstream
+from mlotel.store.files import FileStore
+from mlotel.store.journal import Journal
+
+SIZES = (10_000, 100_000, 1_000_000)
+NEW_SPANS = 1_000
+ROUNDS = 7
+GOALS = {
+    "indexing, spans a second": "≥ 60,000",
+    "index, bytes a span": "≤ 170",
+    "memory while indexing, MB": "≤ 300",
+    "recent 50, ms": "≤ 1",
+    "the command line: mlotel --help, ms": "≤ 300",
+    "the command line: mlotel runs, ms": "≤ 300",
+}
+LINEAGE_GOAL = "≤ 20"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Measured = dict[str, float]
+
+
+def alone(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The answer of `call` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(call, *args, **kwargs).result()
+
+
+def milliseconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The median of several rounds."""
+    call()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def index(root: Path, spans: int) -> Measured:
+    """Fill the index of a whole store."""
+    with FileStore(root) as store:
+        before = time.process_time()
+        store.refresh()
+        took = time.process_time() - before
+    return {
+        "indexing, spans a second": spans / took,
+        "index, bytes a span": os.path.getsize(root / "index.sqlite") / spans,
+        "memory while indexing, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def ask(root: Path, made: Generated) -> Measured:
+    """Ask everything that there is a goal for, and some more."""
+    measured: Measured = {"opening the store, first answer, ms": milliseconds(lambda: first_answer(root))}
+    with FileStore(root) as store:
+        (recent,) = store.runs(limit=1)
+        measured |= {
+            "recent 50, ms": milliseconds(lambda: store.runs(limit=50)),
+            "history of a component, latest 50, ms": milliseconds(
+                lambda: store.runs(component=made.component, limit=50)
+            ),
+            "artifacts of a digest, ms": milliseconds(lambda: store.find_artifacts(digest=made.score)),
+            "a run by the beginning of its id, ms": milliseconds(lambda: store.find_runs(recent.run_id[:8])),
+        }
+    measured["upstream of a score, 5 runs, ms"] = lineage(root, made.score, upstream, 6)
+    for how, (last, first) in (("by link", made.linked), ("by digest", made.by_digest)):
+        # The last run and what is behind it; all that read what the first one wrote, and so on.
+        measured[f"upstream {DEPTH} × {WIDTH}, {how}, ms"] = lineage(root, last, upstream, (DEPTH - 1) * WIDTH + 1)
+        measured[f"downstream {DEPTH} × {WIDTH}, {how}, ms"] = lineage(root, first, downstream, (DEPTH - 1) * WIDTH)
+    return measured | after_new_spans(root) | command_line(root)
+
+
+def first_answer(root: Path) -> object:
+    with FileStore(root) as store:
+        return store.runs(limit=1)
+
+
+def lineage(root: Path, digest: str, walk: Callable[..., Any], runs: int) -> float:
+    """Milliseconds of a walk over a store that has read no line of it yet; it must find so many runs."""
+    times = []
+    for _ in range(ROUNDS):
+        with FileStore(root) as store:
+            start = resolve(store, digest)
+            gc.collect()
+            before = time.perf_counter()
+            found = walk(store, start)
+            times.append(time.perf_counter() - before)
+        if len(found.runs) != runs:
+            raise AssertionError(f"{len(found.runs)} runs were found, not {runs}")
+    return statistics.median(times) * 1e3
+
+
+def after_new_spans(root: Path) -> Measured:
+    """Append spans and ask: they are taken up without reading anything else again."""
+    times = []
+    with FileStore(root) as store:
+        store.runs(limit=1)
+        for day in range(ROUNDS):
+            journal = Journal(root)
+            for line in lines_of_a_day(100 + day, NEW_SPANS):
+                journal.append(line)
+            journal.close()
+            before = time.perf_counter()
+            (latest,) = store.runs(limit=1)
+            times.append(time.perf_counter() - before)
+            if latest.start_ns < T0 + AFTER_ALL * 10**9:
+                raise AssertionError("the new runs were not found")
+    return {f"first answer after {NEW_SPANS:,} new spans, ms": statistics.median(times) * 1e3}
+
+
+def command_line(root: Path) -> Measured:
+    """Start the command line, each time anew."""
+
+    def run(*arguments: str) -> object:
+        return subprocess.run([sys.executable, "-m", "mlotel", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    return {
+        "the command line: mlotel --help, ms": milliseconds(lambda: run("--help")),
+        "the command line: mlotel runs, ms": milliseconds(lambda: run("runs", "--store", str(root))),
+    }
+
+
+def measure(runs: int) -> Measured:
+    """Everything about a store of so many runs."""
+    with tempfile.TemporaryDirectory(prefix="mlotel-bench-") as folder:
+        root = Path(folder, "store")
+        made = alone(generate, root, runs)
+        return alone(index, root, made.spans) | alone(ask, root, made)
+
+
+def report(sizes: Sequence[int], results: Sequence[Measured]) -> None:
+    """Print a row for each thing measured, with its growth from the smallest store to the largest."""
+    print(f"{'':46}" + "".join(f"{size:>12,}" for size in sizes) + f"{'growth':>9}  goal")
+    for what in results[0]:
+        values = [result[what] for result in results]
+        goal = GOALS.get(what, LINEAGE_GOAL if f"{DEPTH} × {WIDTH}" in what else "")
+        cells = "".join(f"{value:>12,.0f}" if value >= 1000 else f"{value:>12.3g}" for value in values)
+        print(f"{what:46}{cells}{values[-1] / values[0]:>8.2f}×  {goal}")
+
+
+def main() -> None:
+    sizes = [int(argument) for argument in sys.argv[1:]] or SIZES
+    results = []
+    for size in sizes:
+        results.append(measure(size))
+        print(f"{size:,} runs: done", file=sys.stderr, flush=True)
+    report(sizes, results)
+
+
+if __name__ == "__main__":
+    main()

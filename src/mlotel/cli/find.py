@@ -1,0 +1,142 @@
+"""`mlotel find`: the runs that meet conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlotel.cli.options import (
+    FormatOption,
+    JaegerOption,
+    LimitOption,
+    OpenedStore,
+    OutputFormat,
+    SinceOption,
+    StoreOption,
+    TempoOption,
+    UntilOption,
+    nearest,
+    open_store,
+    time_range,
+)
+from mlotel.cli.output import make_console, print_json
+from mlotel.cli.tables import Column, caption, counted, print_runs
+from mlotel.cli.text import clean, number
+from mlotel.cli.where import WhereOption, conditions_of
+from mlotel.documents import run_document
+from mlotel.errors import QueryError, RunNotFoundError
+from mlotel.lineage import component_names
+from mlotel.model import Run
+from mlotel.store import Store
+from mlotel.store.conditions import Condition
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["command"]
+
+_SHOWN = ("param", "metric", "tag", "attribute")
+_LOOKED_AT = 200
+
+
+def command(
+    where: WhereOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: LimitOption = 20,
+    traceql: Annotated[
+        str | None,
+        typer.Option(
+            "--traceql",
+            metavar="QUERY",
+            help="With --tempo: runs of the traces that this TraceQL query finds; it is sent as it is.",
+            show_default=False,
+        ),
+    ] = None,
+    output_format: FormatOption = OutputFormat.TABLE,
+    store: StoreOption = None,
+    jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
+) -> None:
+    """Find the runs for which all conditions hold, latest first.
+
+    Example: mlotel find --where component = train --where metric.rmse lt 6.5 --since 7d
+    """
+    if traceql is not None and tempo is None:
+        raise QueryError("--traceql is a query to Tempo: say which one with --tempo URL, or use --where")
+    conditions = conditions_of(where)
+    since_ns, until_ns = time_range(since, until)
+    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+        if traceql is not None:
+            runs = _by_traceql(opened.store, traceql, conditions, since_ns, until_ns)[:limit]
+        else:
+            runs = opened.store.runs(since_ns=since_ns, until_ns=until_ns, where=conditions, limit=limit)
+        if output_format is OutputFormat.JSON:
+            print_json([run_document(run) for run in runs])
+        if not runs:
+            raise RunNotFoundError(_nothing(opened, conditions))
+        if output_format is OutputFormat.TABLE:
+            console = make_console()
+            print_runs(console, runs, more=_columns(conditions, runs))
+            caption(console, opened, more=counted(runs, limit))
+            _say_what_was_filtered(console, opened, conditions)
+
+
+def _by_traceql(
+    store: Store, query: str, conditions: Sequence[Condition], since_ns: int | None, until_ns: int | None
+) -> Sequence[Run]:
+    from mlotel.store.tempo import TempoStore
+
+    if not isinstance(store, TempoStore):
+        raise QueryError("--traceql is a query to Tempo: say which one with --tempo URL, or use --where")
+    return [
+        run
+        for run in store.search(query)
+        if (since_ns is None or run.start_ns >= since_ns)
+        and (until_ns is None or run.start_ns <= until_ns)
+        and all(condition.matches(run) for condition in conditions)
+    ]
+
+
+def _columns(conditions: Sequence[Condition], runs: Sequence[Run]) -> list[Column]:
+    """What was asked about, where the table does not show it anyway."""
+    columns = []
+    for key in dict.fromkeys(condition.key for condition in conditions):
+        if key.partition(".")[0] in _SHOWN:
+            values = [" ".join(map(number, Condition(key, "exists", True).values(run))) for run in runs]
+            columns.append(Column(clean(key), values, rank=1, folds=True))
+        elif key in ("error.type", "error.message", "service"):
+            values = [" ".join(map(clean, Condition(key, "exists", True).values(run))) for run in runs]
+            columns.append(Column(key.upper(), values, rank=1, folds=True))
+    return columns
+
+
+def _say_what_was_filtered(console: Console, opened: OpenedStore, conditions: Sequence[Condition]) -> None:
+    here = [str(each) for each in conditions if not opened.store.translates(each)]
+    if here:
+        console.print(f"filtered locally, run by run: {clean(', '.join(here))}", style="dim")
+
+
+def _nothing(opened: OpenedStore, conditions: Sequence[Condition]) -> str:
+    """What to say where no run was found: a name that never came up is the likeliest reason."""
+    latest = opened.store.runs(limit=_LOOKED_AT)
+    if not latest:
+        return opened.advice
+    for condition in conditions:
+        family, _, name = condition.key.partition(".")
+        if condition.key == "component" and condition.op == "=":
+            known: Sequence[str] = component_names(opened.store)
+            if condition.value not in known:
+                return f"no runs of component {condition.value!r}{nearest(str(condition.value), known)}"
+        elif name and family in _SHOWN:
+            keys = {key for run in latest for key in _names(family, run)}
+            if name not in keys:
+                slip = nearest(condition.key, [f"{family}.{key}" for key in keys])
+                return f"none of the latest {len(latest)} runs has {condition.key}{slip}"
+    return f"no run for which {' and '.join(map(str, conditions)) or 'the time'} holds"
+
+
+def _names(family: str, run: Run) -> Sequence[str]:
+    return list({"param": run.params, "metric": run.metrics, "tag": run.tags}.get(family, run.attributes))

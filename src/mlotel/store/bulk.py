@@ -1,0 +1,107 @@
+"""Many questions of one kind, answered together: a walk asks for a whole level, and the index is gone through once.
+
+What the index finds by a number is compared with the line afterwards: numbers are not unique. Where answers have an
+order, it is that of each question by itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from mlotel.model import Artifact, Run
+from mlotel.store.assembly import Assembly
+from mlotel.store.index import Index
+from mlotel.store.rows import digest_number, flags_of, ids_of, span_number, trace_numbers
+
+__all__ = ["Span", "artifacts_with_digests", "dependents_of", "readers_of", "runs_of_spans", "runs_with_ids"]
+
+Span = tuple[str, str]
+"""Trace id and span id, in hex digits."""
+
+_CHUNK = 500
+K = TypeVar("K")
+
+
+def runs_with_ids(index: Index, assembly: Assembly, run_ids: Iterable[str]) -> dict[str, Run]:
+    """The runs of whole run ids, by id; what is no id, or no run's, is left out."""
+    asked = _by_number(run_ids, lambda run_id: trace_numbers(run_id.lower())[0])
+    found: dict[str, Run] = {}
+    for chunk in _chunks(asked):
+        for run in assembly.runs(index, index.run_rows(f"run_hi IN ({chunk})")):
+            found[run.run_id] = run
+    return {key: found[key.lower()] for keys in asked.values() for key in keys if key.lower() in found}
+
+
+def runs_of_spans(index: Index, assembly: Assembly, spans: Iterable[Span]) -> dict[Span, Run]:
+    """The runs to which spans belong, by span: the run span itself or one of its I/O spans."""
+    asked = _by_number(spans, lambda span: span_number(span[1].lower()))
+    found: dict[Span, Run] = {}
+    for chunk in _chunks(asked):
+        numbers: defaultdict[int, list[int]] = defaultdict(list)
+        for number, row_id in index.rows(
+            f"SELECT span, id FROM run WHERE span IN ({chunk}) UNION SELECT span, run FROM io WHERE span IN ({chunk})"
+        ):
+            numbers[row_id].append(number)
+        rows = index.run_rows(f"id IN ({_listed(numbers)})")
+        runs = {run.run_id: run for run in assembly.runs(index, rows)}
+        for row in rows:
+            run_id, trace_id, _ = ids_of(row)
+            for span in (span for number in numbers[row.id] for span in asked[number]):
+                if span[0].lower() == trace_id and run_id in runs:
+                    found.setdefault(span, runs[run_id])
+    return found
+
+
+def artifacts_with_digests(
+    index: Index, assembly: Assembly, digests: Iterable[str], direction: str
+) -> Iterator[Artifact]:
+    """The reads or writes of whole digests, of each digest the latest first."""
+    wanted = set(digests)
+    sides = _listed(flags_of(direction))
+    for chunk in _chunks(_by_number(wanted, digest_number)):
+        for artifact in assembly.artifacts(index.io_rows(f"digest IN ({chunk}) AND flags IN ({sides})")):
+            if artifact.digest in wanted:
+                yield artifact
+
+
+def readers_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Iterator[Artifact]:
+    """The artifacts that were read with a link to one of these spans, of each span the latest first."""
+    wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
+    for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
+        for artifact in assembly.artifacts(index.io_rows(f"link IN ({chunk})")):
+            if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) in wanted:
+                yield artifact
+
+
+def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Iterator[Run]:
+    """The runs that were said to depend on a run of one of these spans, of each span the latest first."""
+    wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
+    for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
+        for run in assembly.runs(index, index.run_rows(f"id IN (SELECT run FROM dependency WHERE link IN ({chunk}))")):
+            if any((link.trace_id, link.span_id) in wanted for link in run.dependencies):
+                yield run
+
+
+def _by_number(keys: Iterable[K], number_of: Callable[[K], int]) -> dict[int, list[K]]:
+    """What is asked for, by its number in the index; what can have none is in no line either."""
+    asked: dict[int, list[K]] = {}
+    for key in keys:
+        try:
+            asked.setdefault(number_of(key), []).append(key)
+        except ValueError:
+            continue
+    return asked
+
+
+def _chunks(numbers: Iterable[int]) -> Iterator[str]:
+    """Numbers as SQL lists them, so many at a time."""
+    rest = iter(numbers)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield _listed(chunk)
+
+
+def _listed(numbers: Collection[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,196 @@
+"""Keeping the data set in few files: journals that are closed become files, and many small files one.
+
+What is moved is written before it is removed from where it was. A process that dies in between leaves rows that stand
+twice, and count once when they are looked up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlotel.store.predictions.parts import (
+    GROUP_ROWS,
+    Part,
+    model_name,
+    part_name,
+    parts,
+    sorted_rows,
+    write_part,
+    writing,
+)
+from mlotel.store.predictions.rows import SCHEMA, fits, tables_of_lines
+from mlotel.store.predictions.tails import TAIL_BYTES, closed_tails, journal_root
+
+__all__ = ["LARGE_ROWS", "MOST_SMALL", "compact"]
+
+MOST_SMALL = 16
+"""Small files that a model may have on one day before they are merged."""
+LARGE_ROWS = 500_000
+"""Rows from which on a file is left as it is."""
+_MOST_ROWS = 1_000_000  # of a merged file
+_MOST_TAILS = 32
+_TAIL_BUDGET = 8 * TAIL_BYTES  # bytes of journal that are read at once
+
+
+def compact(root: Path) -> bool:
+    """Do a bounded piece of what there is to do at `root`, if no other process is at it; return whether it was done.
+
+    At most 32 MB of journal become files, and for each model and day that has more than 16 small files those are
+    merged into one of a million rows. Raises OSError where files cannot be written.
+    """
+    if not root.is_dir():
+        return False
+    with _alone(root) as alone:
+        if not alone:
+            return False
+        moved = _move_tails(root)
+        merged = [_merge(root, small) for small in _crowded(root)]
+    return moved or any(merged)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[bool]:
+    """Tell whether this process has the data set to itself: others may read it and add to it all the same."""
+    folder = journal_root(root)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process, or a file system without locks
+            yield False
+            return
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _move_tails(root: Path) -> bool:
+    """Make files of closed journals, where there are enough of them to be in the way."""
+    closed = list(closed_tails(root))
+    if len(closed) < _MOST_TAILS and sum(size for _, size in closed) < TAIL_BYTES:
+        return False
+    chosen: list[Path] = []
+    left = _TAIL_BUDGET
+    for path, size in closed:
+        if chosen and left < size:
+            break
+        chosen.append(path)
+        left -= size
+    lines = [line for path in chosen for line in path.read_bytes().split(b"\n") if line]
+    tables, _ = tables_of_lines(lines)
+    name = part_name("\n".join(path.name for path in chosen))
+    for (model, day), table in tables.items():
+        write_part(root, model, day, table, name)
+    for path in chosen:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _crowded(root: Path) -> Iterator[list[Part]]:
+    """The small files of each model and day that has too many of them, as many as make one file."""
+    by_folder: defaultdict[Path, list[Part]] = defaultdict(list)
+    for part in parts(root):
+        by_folder[part.path.parent].append(part)
+    for candidates in by_folder.values():
+        if len(candidates) <= MOST_SMALL:
+            continue
+        sized = sorted(((_rows(part), part) for part in candidates), key=lambda each: each[0])
+        small: list[Part] = []
+        total = 0
+        for count, part in sized:
+            if 0 <= count < LARGE_ROWS and total + count <= _MOST_ROWS:
+                small.append(part)
+                total += count
+        if len(small) > MOST_SMALL:
+            yield small
+
+
+def _rows(part: Part) -> int:
+    """How many rows a file has; -1 where it is none of ours, or damaged: it stays where it is."""
+    try:
+        with pq.ParquetFile(part.path) as file:
+            return int(file.metadata.num_rows) if fits(file.schema_arrow) else -1
+    except (pa.ArrowException, OSError, ValueError):
+        return -1
+
+
+def _merge(root: Path, small: Sequence[Part]) -> bool:
+    """Merge files of one model and day into one, holding a row group of each in memory."""
+    try:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(pq.ParquetFile(part.path)) for part in small]
+            models = {model_name(file.schema_arrow, part) for file, part in zip(files, small, strict=True)}
+            if len(models) > 1:  # somebody moved files about: what they say of themselves must not be lost
+                return False
+            with writing(root, models.pop(), small[0].day, part_name()) as (writer, _):
+                for table in _in_order(files):
+                    writer.write_table(table, row_group_size=GROUP_ROWS)
+    except (pa.ArrowException, ValueError):  # one of them is damaged: all stay as they are
+        return False
+    for part in small:
+        part.path.unlink(missing_ok=True)
+    return True
+
+
+def _in_order(files: Sequence[pq.ParquetFile]) -> Iterator[pa.Table]:
+    """The rows of sorted files in order, in tables of a row group or more."""
+    sources = [_Source(file) for file in files]
+    waiting: list[pa.Table] = []
+    count = 0
+    while sources := [source for source in sources if source.fill()]:
+        bound = min(source.last for source in sources)
+        step = sorted_rows(pa.concat_tables([source.take(bound) for source in sources]))
+        waiting.append(step)
+        count += len(step)
+        if count >= 4 * GROUP_ROWS:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting, count = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+class _Source:
+    """One of several sorted files while they are merged: the row group that is being taken from."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
+        self._next = 0
+        self._rows: pa.Table = SCHEMA.empty_table()
+        self._hashes = np.array([], dtype=np.uint64)
+        self._last = np.uint64(0)
+
+    def fill(self) -> bool:
+        """Read on if need be; return whether there are rows left."""
+        while not len(self._rows):
+            if self._next == self._file.num_row_groups:
+                return False
+            before = self._last
+            self._rows = self._file.read_row_group(self._next, columns=SCHEMA.names).replace_schema_metadata()
+            self._hashes = self._rows.column("key_hash").to_numpy()
+            self._next += 1
+            if (self._hashes[1:] < self._hashes[:-1]).any() or (len(self._hashes) and self._hashes[0] < before):
+                raise ValueError("a file that is not sorted")
+            self._last = self._hashes[-1] if len(self._hashes) else before
+        return True
+
+    @property
+    def last(self) -> int:
+        """The last hash of the row group."""
+        return int(self._last)
+
+    def take(self, bound: int) -> pa.Table:
+        """Take the rows of hashes up to `bound`."""
+        number = int(np.searchsorted(self._hashes, np.uint64(bound), side="right"))
+        taken, self._rows, self._hashes = self._rows[:number], self._rows[number:], self._hashes[number:]
+        return taken

@@ -1,0 +1,113 @@
+"""Adding keyed predictions to the data set: a large batch as a file, small ones to a journal that becomes files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlotel.store.journal import Journal, make_private
+from mlotel.store.predictions.tails import TAIL_BYTES, journal_root, predictions_root
+
+if TYPE_CHECKING:
+    from mlotel.store.predictions.rows import KeyedRows
+
+__all__ = ["PredictionLog"]
+
+logger = logging.getLogger("mlotel")
+
+_FILE_ROWS = 8192
+"""Rows of one call from which on they get a file of their own at once."""
+_MOST_ROWS = 1_000_000  # of one file
+_FILES = 16  # after that many of its own, a process looks whether there is something to merge
+
+
+class PredictionLog:
+    """Adds keyed predictions to the data set below the store at `store`; never raises while a pipeline runs.
+
+    A small batch is one `write(2)` to a journal of this process's own: when `add` has returned, it survives the death
+    of the process. What cannot be written is counted in `dropped`, in rows, and told once. Any number of processes may
+    add.
+
+    Args:
+        store: folder of the embedded store; nothing is made before the first prediction.
+        file_rows: rows of one call from which on they get a file of their own.
+    """
+
+    def __init__(self, store: Path, *, file_rows: int = _FILE_ROWS) -> None:
+        self.dropped = 0
+        self._store = store
+        self._root = predictions_root(store)
+        self._journal = Journal(journal_root(self._root), segment_bytes=TAIL_BYTES)
+        self._file_rows = file_rows
+        self._bytes = self._files = 0
+        self._tidying: threading.Thread | None = None
+        self._told = False
+
+    def add(self, rows: KeyedRows) -> None:
+        """Add the predictions of one call."""
+        try:
+            if len(rows) < self._file_rows:
+                self._append(rows)
+            else:
+                self._write(rows)
+            if self._bytes >= TAIL_BYTES or self._files >= _FILES:
+                self._bytes = self._files = 0
+                self._tidy()
+        except Exception as error:  # whatever it is: the caller's pipeline must not see it
+            self.dropped += len(rows)
+            if not self._told:
+                self._told = True
+                logger.warning("mlotel: predictions cannot be kept in %s: %s", self._root, error)
+            logger.debug("mlotel: predictions in %s", self._root, exc_info=error)
+
+    def wait(self) -> None:
+        """Wait until files that are being merged are."""
+        if self._tidying is not None:
+            self._tidying.join()
+
+    def _append(self, rows: KeyedRows) -> None:
+        lines = rows.lines()
+        if self._journal.append(lines):
+            self._bytes += len(lines)
+        else:
+            self.dropped += len(rows)
+
+    def _write(self, rows: KeyedRows) -> None:
+        from mlotel.store.predictions.parts import write_part
+        from mlotel.store.predictions.rows import day_of
+
+        make_private(self._store)
+        table = rows.table()
+        for first in range(0, len(rows), _MOST_ROWS):
+            write_part(self._root, rows.model, day_of(rows.time_ns), table[first : first + _MOST_ROWS])
+            self._files += 1
+
+    def _tidy(self) -> None:
+        """Turn full journals into files, and merge small ones, in a thread that ends when that is done."""
+        if self._tidying is not None and self._tidying.is_alive():
+            return
+        if self._tidying is None and hasattr(os, "register_at_fork"):
+            # A child must not be made in the middle of it; a registration must not keep this object alive.
+            reference = weakref.ref(self)
+            os.register_at_fork(before=lambda: _wait(reference))
+        self._tidying = threading.Thread(target=_compact, args=(self._root,), name="mlotel-predictions")
+        self._tidying.start()
+
+
+def _wait(reference: weakref.ref[PredictionLog]) -> None:
+    log = reference()
+    if log is not None:
+        log.wait()
+
+
+def _compact(root: Path) -> None:
+    from mlotel.store.predictions.compaction import compact
+
+    try:
+        compact(root)
+    except Exception as error:  # a reader, or the next time, may have more luck
+        logger.debug("mlotel: predictions in %s", root, exc_info=error)
