@@ -6,12 +6,19 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
+
+
+def expect(what: Locator | Page) -> Any:
+    """Playwright's assertions, which wait; tests import them from here, as they are collected without it as well."""
+    from playwright.sync_api import expect as assertions
+
+    return assertions(what)
 
 
 # Of a module and not of the session: while it is open, playwright's event loop runs in this thread, and the tests of

@@ -1,6 +1,6 @@
 """Component runs of machine learning pipelines as OpenTelemetry spans, with artifacts, lineage and statistics."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: it would be what `mlotel.annotations` is.
 
 import importlib
 from typing import Any

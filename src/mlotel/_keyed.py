@@ -22,6 +22,7 @@ __all__ = ["MOST_SPANS", "keep"]
 MOST_SPANS = 16
 """Keyed predictions of one run that are told by spans, where spans go to another place than the data set."""
 _LONGEST_TEXT = 255
+_AT_ONCE = 1_000_000  # predictions that are held in memory as Python objects, and the most in one file
 
 
 def keep(
@@ -47,7 +48,34 @@ def keep(
     Raises:
         ValueError: keys or probabilities are no columns.
     """
-    listed = [key_text(key) for key in _listed(keys)]
+    column_of_keys = _sliceable(keys)
+    probabilities = None if probabilities is None else _probabilities(probabilities)
+    kept = 0
+    for first in range(0, len(column), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        kept += _keep(
+            run,
+            column[part],
+            _listed(column_of_keys[part]),
+            None if probabilities is None else probabilities[part],
+            about,
+            variant,
+            before + kept,
+        )
+    return kept
+
+
+def _keep(
+    run: ActiveRun,
+    column: Any,
+    keys: Sequence[Any],
+    probabilities: Any,
+    about: Mapping[str, Any],
+    variant: str | None,
+    before: int,
+) -> int:
+    """The same for no more predictions than are held in memory at once."""
+    listed = [key_text(key) for key in keys]
     chosen = [number for number, key in enumerate(listed) if key is not None]
     if not chosen:
         return 0
@@ -65,7 +93,7 @@ def keep(
                 keys=None if run._runtime.record_keys.secret else known,
                 values=values,
                 texts=labels,
-                probabilities=None if probabilities is None else _probabilities(probabilities).take(pa.array(chosen)),
+                probabilities=None if probabilities is None else probabilities.take(pa.array(chosen)),
                 variant=variant,
                 model=about.get(A.MLOTEL_MODEL_NAME),
                 model_version=about.get(A.MLOTEL_MODEL_VERSION),
@@ -106,14 +134,18 @@ def _tell(
         run._runtime.tracer.start_span("predict", context=run._context, attributes=attributes, start_time=now).end(now)
 
 
+def _sliceable(keys: Any) -> Any:
+    """Return keys as a list, a NumPy array or an Arrow array. Raises ValueError for what is no column."""
+    if isinstance(keys, (list, tuple)) or (isinstance(keys, np.ndarray) and keys.ndim == 1):
+        return keys  # of several types, perhaps, for which Arrow has no column
+    column = column_of(keys, "keys")
+    if pa.types.is_nested(column.type):
+        raise ValueError(f"keys must be one column, not of type {column.type}")
+    return column
+
+
 def _listed(keys: Any) -> Sequence[Any]:
-    if isinstance(keys, (list, tuple)):
-        return keys
-    listed: Sequence[Any] = (
-        keys.tolist()  # of several types, perhaps, for which Arrow has no column
-        if isinstance(keys, np.ndarray) and keys.ndim == 1
-        else column_of(keys, "keys").to_pylist()
-    )
+    listed: Sequence[Any] = keys if isinstance(keys, (list, tuple)) else keys.tolist()
     return listed
 
 

@@ -33,7 +33,7 @@ def judged(run: ActiveRun, name: str, found: Fingerprint, link: Link | None) -> 
         link: The link to the span that wrote it.
     """
     retractions = run._runtime.retractions
-    if not retractions.any() or (found.digest is None and link is None):
+    if not retractions.any(whole=run._settings.blocks_retracted) or (found.digest is None and link is None):
         return ()
     context = None if link is None else link.context
     read = Artifact(
@@ -94,14 +94,12 @@ def tell(
 
 def _sentence(name: str, digest: str | None, borne: RetractedLabel, now_ns: int) -> str:
     what = f"{name!r} ({digest[:19]})" if digest else repr(name)
-    source = "" if borne.source == name else f" of {borne.source!r}, which it comes from,"
+    source = "" if borne.source == name else f", which it has from {borne.source!r}"
     deadline = borne.deadline_ns
     if deadline is None:
         until = ""
-    elif deadline <= now_ns:
-        until = f"; its time was up at {format_time(deadline)}"
     else:
-        until = f"; its time is up at {format_time(deadline)}"
+        until = f"; its time {'was' if deadline <= now_ns else 'is'} up at {format_time(deadline)}"
     return (
         f"{what} bears the retracted label {borne.label!r}{source}{until}. "
         "Read other data, or take the retraction back with `mlotel restore`"

@@ -89,9 +89,12 @@ class Producers(Protocol):
 
 
 class Retractions(Protocol):
-    """Which artifacts bear a retracted label, as far as this machine's store knows; none of it raises."""
+    """Which artifacts bear a retracted label, as far as this machine's store knows; none of it raises.
 
-    def any(self) -> bool: ...
+    `any` may leave out what nobody has indexed yet; `whole` waits for that.
+    """
+
+    def any(self, *, whole: bool = False) -> bool: ...
 
     def of(self, artifact: Artifact) -> Sequence[RetractedLabel]: ...
 
@@ -101,7 +104,7 @@ class Retractions(Protocol):
 class NoRetractions:
     """Nothing is retracted."""
 
-    def any(self) -> bool:
+    def any(self, *, whole: bool = False) -> bool:
         """No."""
         return False
 
@@ -130,6 +133,7 @@ class Runtime:
     """Everything a run needs. `recording` is False where telemetry is switched off: then nothing else is touched.
 
     `span_ends_run` says that the run's span arrives where its start record went, so that no end record is needed.
+    `logs` is the logger among the sinks of events, None where there is none.
     `predictions` is None where no data set of keyed predictions is written. `spans_leave` says that spans go to where
     that data set is not, so that a few keyed predictions of a run are told by spans too.
     """
@@ -149,6 +153,7 @@ class Runtime:
     inherited: Mapping[str, ArtifactContext] = field(default_factory=dict)
     parent: SpanContext | None = None
     pipeline: str | None = None
+    logs: EventSink | None = None
     retractions: Retractions = field(default_factory=NoRetractions)
     record_keys: RecordKeys = field(default_factory=RecordKeys)
     predictions: PredictionSink | None = None

@@ -8,6 +8,7 @@ A running pipeline never sees one of these, the last one apart: there mlotel log
   x QueryError (ValueError)
   x ArtifactError (ValueError)
   x MissingExtraError (ImportError)
+  x DeliveryError
   x StoreError
     + StoreNotFoundError
     + RunNotFoundError (LookupError)
@@ -27,6 +28,7 @@ __all__ = [
     "AmbiguousReferenceError",
     "ArtifactError",
     "ConfigurationError",
+    "DeliveryError",
     "InvalidNameError",
     "MissingExtraError",
     "MlotelError",
@@ -68,6 +70,10 @@ class MissingExtraError(MlotelError, ImportError):
         self.extra = extra
 
 
+class DeliveryError(MlotelError):
+    """A collector did not take what it was sent."""
+
+
 class StoreError(MlotelError):
     """A store cannot be read or written."""
 
@@ -102,9 +108,15 @@ class RetractedError(MlotelError):
         self.deadline_ns = deadline_ns
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the known names that `name` may be a slip of, as the end of a sentence, or nothing."""
+def nearest(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str:
+    """Return the known names that `name` may be a slip of, as the end of a sentence, or nothing.
+
+    Args:
+        name: what was asked for.
+        known: what there is.
+        cutoff: how much alike they must be at least, from 0 to 1, as `difflib` measures it.
+    """
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=3)
+    close = get_close_matches(name[:255], known, n=3, cutoff=cutoff)
     return f": did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

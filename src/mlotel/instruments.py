@@ -100,7 +100,7 @@ class Instruments:
     def input_judged(self, component: Mapping[str, str], *, stale: bool) -> None:
         """Count an input that was stale; one that was not makes the counter begin at 0, so that its rise is seen."""
         if self.enabled:
-            self._stale.add(stale, component)
+            self._stale.add(int(stale), component)  # the encoder takes no booleans
 
     def metric(self, component: Mapping[str, str], name: str, value: float) -> None:
         """Record a metric that the user logged."""

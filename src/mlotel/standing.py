@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlotel.model import Annotation
+from mlotel.lineage import RECORD, Root, node_id
+from mlotel.model import Annotation, Artifact, Run
 from mlotel.store import Store
 
-__all__ = ["flags", "labels", "retractions", "standing"]
+__all__ = ["flags", "labels", "retractions", "said_of", "standing"]
 
 _TAKEN_BACK_BY = {"flag": "unflag", "label": "unlabel", "retract": "restore"}
 
@@ -32,6 +33,25 @@ def retractions(store: Store) -> dict[str, Annotation]:
     return {each.target: each for each in standing(_said(store, "retract"))}
 
 
+def said_of(store: Store, root: Root) -> tuple[Annotation, ...]:
+    """Return the notes about a thing, and the flags and labels of its own that hold, latest first.
+
+    Of a run, what it read, wrote and predicted counts too.
+    """
+    things = root if isinstance(root, tuple) else (root,)
+    runs = {each.run_id for each in things if isinstance(each, Run)}
+    found: list[Annotation] = []
+    for target in dict.fromkeys(target for each in things for target in _targets(each)):
+        said = store.annotations(target=target)
+        found += (each for each in said if each.kind == "note")
+        for kind, taken_back in _TAKEN_BACK_BY.items():
+            found += standing(each for each in said if each.kind in (kind, taken_back))
+    if runs:
+        of_records = (*store.annotations(kind="note"), *flags(store))
+        found += (each for each in of_records if each.target.startswith(RECORD) and each.run_id in runs)
+    return tuple(sorted(found, key=lambda each: -each.time_ns))
+
+
 def standing(said: Iterable[Annotation]) -> tuple[Annotation, ...]:
     """Return those of flags, labels or retractions that hold, latest first.
 
@@ -50,6 +70,12 @@ def standing(said: Iterable[Annotation]) -> tuple[Annotation, ...]:
     return tuple(sorted(held, key=lambda each: (-each.time_ns, each.target, each.label or "")))
 
 
+def _targets(thing: Run | Artifact) -> list[str]:
+    if isinstance(thing, Run):
+        return [thing.run_id, *map(node_id, (*thing.inputs, *thing.outputs))]
+    return [node_id(thing)]
+
+
 def _said(store: Store, kind: str) -> Iterable[Annotation]:
     yield from store.annotations(kind=kind)
     yield from store.annotations(kind=_TAKEN_BACK_BY[kind])
@@ -58,7 +84,7 @@ def _said(store: Store, kind: str) -> Iterable[Annotation]:
 def _subject(said: Annotation) -> _Subject:
     if said.kind in ("label", "unlabel"):
         return said.target, said.label
-    return said.target, said.run_id if said.target.startswith("record:") else None
+    return said.target, said.run_id if said.target.startswith(RECORD) else None
 
 
 def _weight(said: Annotation) -> tuple[int, bool]:

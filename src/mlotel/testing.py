@@ -111,7 +111,7 @@ class _CapturedRetractions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def any(self) -> bool:
+    def any(self, *, whole: bool = False) -> bool:
         return bool(self._store.annotations(kind="retract"))
 
     def of(self, artifact: Artifact) -> Sequence[RetractedLabel]:

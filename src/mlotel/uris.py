@@ -38,7 +38,10 @@ def of_path(path: os.PathLike[str] | os.PathLike[bytes] | str) -> str:
 @lru_cache(maxsize=1024)  # a component's runs name the same few files again and again
 def of_absolute(path: str) -> str:
     """Return the ``file:`` URI of an absolute local path."""
-    return Path(path).as_uri()
+    try:
+        return Path(path).as_uri()
+    except UnicodeEncodeError:  # half a surrogate pair: there can be no such file
+        return Path(path.encode("utf-8", "replace").decode()).as_uri()
 
 
 def hide_credentials(text: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 # The runs made up for the tests of lineage serve here as well
 sys.path.insert(0, str(Path(__file__).parent.parent / "lineage"))
 
-from pipelines import Book, otlp_lines
+from pipelines import SECOND, START, Book, otlp_lines
 
 from mlotel.cli import main
 
@@ -41,6 +41,14 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "MLOTEL_STORE", "TRACEPARENT", "OTEL_SDK_DISABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def now_ns(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let staleness be judged an hour after the runs of the book: by today all of them have read old data."""
+    moment = START + 3600 * SECOND
+    monkeypatch.setattr("mlotel.inspection._staleness.time_ns", lambda: moment)
+    return moment
 
 
 @pytest.fixture

@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pipelines import SECOND, START, Io, digest
 
+import mlotel as package
 from mlotel.cli.where import conditions_of
 from mlotel.store.conditions import Condition
+
+SOURCES = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
 
 
 def instant(time_ns):
@@ -98,8 +102,8 @@ def test_find_in_a_time(mlotel, trials, book):
     ("where", "message"),
     [
         (["component", "=", "trian"], "no runs of component 'trian': did you mean 'train'?"),
-        (["param.dept", "=", "3"], "none of the latest 10 runs has param.dept: did you mean 'param.depth'?"),
-        (["metric.mse", "gt", "3"], "did you mean 'metric.rmse'?"),
+        (["param.dept", "=", "3"], "none of the latest 10 runs has param.dept: did you mean 'depth'?"),
+        (["metric.mse", "gt", "3"], "did you mean 'rmse'?"),
         (["param.depth", "gt", "7"], "no run for which param.depth > 7 holds"),
     ],
 )
@@ -328,11 +332,11 @@ def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
     shutdown()
     program = [sys.executable, "-c", "from mlotel.cli import main; main()"]
     # The index knows what was asked for once.
-    subprocess.run([*program, "runs"], check=True, capture_output=True)
+    subprocess.run([*program, "runs"], env=SOURCES, check=True, capture_output=True)
 
     def offered(line, number):
         said = {"_MLOTEL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(number)}
-        done = subprocess.run(program, env={**os.environ, **said}, capture_output=True, text=True, check=True)
+        done = subprocess.run(program, env={**SOURCES, **said}, capture_output=True, text=True, check=True)
         assert done.stderr == ""
         return done.stdout.split()
 
@@ -342,3 +346,27 @@ def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
     assert offered("mlotel history tr", 2) == ["train", "tree"]
     assert offered("mlotel runs --component l", 3) == ["load"]
     assert offered(f"mlotel history --store {tmp_path / 'nothing'} tr", 4) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runs", "-c"],
+        ["history"],
+        ["show"],
+        ["lineage"],
+        ["components", "--owner"],
+        ["components", "--tag"],
+        ["find", "-w", "component", "="],
+        ["find", "-w", "component", "~"],
+        ["find", "-w", "artifact", "="],
+        ["find", "-w", "param.depth", "="],
+        ["find", "-w", "param.\udcff", "="],
+    ],
+)
+def test_arguments_that_are_no_utf_8_are_names_like_any_other(mlotel, trials, arguments):
+    """The system hands over any bytes: nothing has such a name, and that is told."""
+    answer = mlotel(*arguments, "\udcff\ud800", "--store", trials)
+
+    assert answer.code == (0 if arguments[0] == "runs" else 1)
+    assert "Traceback" not in answer.err

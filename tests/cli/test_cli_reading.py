@@ -337,10 +337,11 @@ def test_show_tells_the_statistics_of_predictions(mlotel, delays, book):
 
 
 def test_show_as_json_is_the_run_as_runs_prints_it(mlotel, delays, book):
-    """One object, the same as in the list."""
+    """One object, the same as in the list, and judged as to whether its inputs are stale, as lists are not."""
     (listed,) = mlotel("runs", "--store", delays, "-c", "train", "--format", "json").json
 
-    assert mlotel("show", run_ids(book)["train"], "--store", delays, "--format", "json").json == listed
+    shown = mlotel("show", run_ids(book)["train"], "--store", delays, "--format", "json").json
+    assert (listed["stale"], shown) == (None, {**listed, "stale": []})
 
 
 def test_show_of_no_run_is_not_found(mlotel, delays):
@@ -448,7 +449,8 @@ def test_lineage_as_json_is_a_graph(mlotel, delays, book):
     ids = run_ids(book)
     assert found["root"] == digest("model")
     assert [run["component"] for run in found["runs"]] == ["ingest", "featurize", "train"]
-    assert found["runs"][2:] == mlotel("runs", "-c", "train", "--store", delays, "--format", "json").json
+    (train,) = mlotel("runs", "-c", "train", "--store", delays, "--format", "json").json
+    assert found["runs"][2:] == [{**train, "stale": []}]
     assert [each["id"] for each in found["artifacts"]] == [
         digest(each) for each in ("raw", "flights", "features", "model")
     ]

@@ -202,7 +202,7 @@ def test_what_nothing_answers_to_is_not_found_and_the_error_says_what_to_do(book
     """Unknown and odd references alike end in the way out."""
     book.run("train", ["raw"], ["model"])
 
-    with pytest.raises(RunNotFoundError, match="mlotel runs"):
+    with pytest.raises(RunNotFoundError, match=r"`mlotel (runs|history)"):
         resolve(opened(book), what)
 
 

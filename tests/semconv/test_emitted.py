@@ -42,10 +42,11 @@ use(mlotel.io.read_table("made.parquet"), 3)
 with mlotel.component("predict", pipeline="p") as run:
     run.log_input(mlotel.io.read_table("made.parquet"), name="made", uri="s3://user:secret@bucket/made.parquet")
     run.log_output(np.arange(4.0), name="scores", type="predictions", derived_from="made")
-    run.log_predictions(np.array([0.1, 0.5, np.nan, 0.9]), model="delay", version="7")
+    run.log_predictions(np.array([0.1, 0.5, np.nan, 0.9]), model="delay", version="7", keys=[1, 2, 3, 4], variant="b")
 
 with mlotel.component("classify") as run:
     run.log_predictions(["late", "on-time", "late"], model="delay")
+    run.log_predictions(["late", None], keys=["x", "y"])
     run.log_input(iter([1]), name="stream")
 
 for error in (ValueError("no"), KeyboardInterrupt()):
@@ -192,10 +193,15 @@ def is_io(span: object) -> bool:
     return "mlotel.io.direction" in attributes_of(span)
 
 
+def is_prediction(span: object) -> bool:
+    found = attributes_of(span)
+    return "mlotel.record.key.hash" in found and "mlotel.component.name" not in found
+
+
 def test_run_spans_have_the_attributes_defined(sent: Sink) -> None:
     """A run span has every required attribute and only such as its group lists, of the types declared."""
     allowed = uses(GROUPS["span.mlotel.run"])
-    runs = [span for span in sent.spans() if not is_io(span)]
+    runs = [span for span in sent.spans() if not is_io(span) and not is_prediction(span)]
     assert {span.name for span in runs} == {"make", "use", "predict", "classify", "outer", "inner", "many"}
     assert [line for span in runs for line in wrong(span.name, attributes_of(span), allowed)] == []
 
@@ -210,6 +216,14 @@ def test_io_spans_have_the_attributes_defined(sent: Sink) -> None:
     assert links
     on_links = dict.fromkeys(LINK_ATTRIBUTES, "recommended")
     assert [line for link in links for line in wrong("link", attributes_of(link), on_links)] == []
+
+
+def test_prediction_spans_have_the_attributes_defined(sent: Sink) -> None:
+    """The same for the spans of a few keyed predictions, on which no key stands in clear."""
+    allowed = uses(GROUPS["span.mlotel.prediction"])
+    spans = [span for span in sent.spans() if is_prediction(span)]
+    assert len(spans) == 6
+    assert [line for span in spans for line in wrong(span.name, attributes_of(span), allowed)] == []
 
 
 def test_log_records_are_events_defined(sent: Sink) -> None:

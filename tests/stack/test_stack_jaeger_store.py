@@ -19,18 +19,16 @@ from backends import eventually, get
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "store"))
 
-from contract import StoreContract
-from otlp_lines import SECOND, T0, RunLines, digest, link_to, span_line
+from otlp_lines import SECOND, T0, RunLines
+from remote_contract import DAY, RemoteContract
 
 from mlotel.cli import main
 from mlotel.lineage import around, downstream, resolve, upstream
-from mlotel.semconv import attributes as A
 from mlotel.store.files import FileStore
 from mlotel.store.jaeger import JaegerStore
 from mlotel_stack import Settings, Stack
 
 pytestmark = pytest.mark.stack
-DAY = 24 * 3600 * SECOND
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 # Two processes that share files alone; the second fails once and then runs again.
@@ -101,50 +99,28 @@ def span_ids(stack: Stack, trace_id: str) -> set[str]:
     return {span["spanID"] for trace in found["data"] for span in trace["spans"]}
 
 
-class TestJaegerStore(StoreContract):
-    """The contract of stores, as far as it is about spans."""
+class TestJaegerStore(RemoteContract):
+    """The contract of stores, as far as it is about spans, over a real Jaeger."""
 
     @pytest.fixture
     def store_of(self, own_jaeger: Stack) -> Iterator[Callable[..., JaegerStore]]:
         own_jaeger.restart("jaeger")
         made = []
 
-        def make(*lines: bytes, now_s: float = 0.0) -> JaegerStore:
+        def make(*lines: bytes, now_s: float = 0.0, **arguments: Any) -> JaegerStore:
             send(own_jaeger, lines)
             clock = T0 + round(now_s * SECOND)
             url = own_jaeger.endpoints["jaeger_query_grpc"]
-            made.append(JaegerStore(url, since_ns=T0 - DAY, until_ns=T0 + DAY, clock=lambda: clock))
+            given = {"since_ns": T0 - DAY, "until_ns": T0 + DAY, **arguments}
+            made.append(JaegerStore(url, clock=lambda: clock, **given))
             return made[-1]
 
         yield make
         for store in made:
             store.close()
 
-    # What only log records tell: Jaeger has none.
-    test_a_run_that_has_only_started = None
-    test_a_run_elsewhere_is_lost_after_three_heartbeats = None
-    test_heartbeats_keep_a_run_alive = None
-    test_a_run_of_a_living_process_here_is_running = None
-    test_a_run_whose_process_is_gone_is_lost = None
-    test_an_end_record_ends_a_run = None
-    test_the_entries_of_a_manifest_are_found = None
-    test_a_manifest_may_come_in_parts = None
-    # What no collector takes, and how many lines there were.
-    test_spans_that_are_not_mlotels_are_left_out = None
-    test_junk_is_skipped_and_counted = None
-    test_one_bad_span_costs_no_other = None
-    test_variants_of_the_json_form = None
-
-    def test_what_comes_twice_counts_once(self, store_of: Callable[..., JaegerStore]) -> None:
-        """A replay delivers at least once: the same spans again change nothing."""
-        run = RunLines(1)
-        lines = [span_line(run.read("x", digest("a"))), run.end()]
-        store = store_of(*lines, *lines, span_line(run.span()), *lines)
-
-        assert [len(each.inputs) for each in store.runs()] == [1]
-        assert len(store.find_artifacts(digest=digest("a"))) == 1
-
-    # All runs are searched for by the state that they ended in: one whose span says none is found by its component.
+    # Jaeger finds values alone, so all runs are searched for by the state that they ended in: one whose span says none
+    # is found by its component.
     def test_the_state_of_an_ended_run(self, store_of: Callable[..., JaegerStore]) -> None:
         """An ended run is what its span says, or else what the span's status says."""
         said = [("ok", 0), ("failed", 2), ("cancelled", 2), (None, 0), (None, 1), (None, 2), ("running", 2)]
@@ -160,46 +136,6 @@ class TestJaegerStore(StoreContract):
             "failed",
             "failed",
         ]
-
-    @pytest.mark.parametrize("seconds", [0, 600])
-    def test_more_runs_than_a_request_brings(self, store_of: Callable[..., JaegerStore], seconds: int) -> None:
-        """Requests part the time range until each brings all that is in its part, however the runs are spread."""
-        runs = [RunLines(n, start_s=n * seconds + n / 100) for n in range(60)]
-        store_of(span_line(*[run.span() for run in runs]))
-        store = store_of()
-        store._page = 7
-
-        assert [run.run_id for run in store.runs()] == [run.run_id for run in reversed(runs)]
-        assert [run.run_id for run in store.runs(limit=3)] == [run.run_id for run in runs[:-4:-1]]
-        assert not store.partial
-
-    def test_what_more_requests_would_bring_is_told(self, store_of: Callable[..., JaegerStore]) -> None:
-        """Where the requests of a question are used up, the latest runs are the answer, and it is partial."""
-        runs = [RunLines(n, start_s=n) for n in range(60)]
-        store_of(span_line(*[run.span() for run in runs]))
-        store = store_of()
-        store._page, store._max_requests = 7, 10
-
-        found = store.runs(component="train")
-
-        assert store.partial
-        assert "10 requests" in store.problems[0]
-        assert 0 < len(found) < 60
-        assert upstream(store, found[0]).partial
-
-    def test_what_is_older_than_the_time_range_is_found_by_links_alone(
-        self, store_of: Callable[..., JaegerStore]
-    ) -> None:
-        """A search keeps to the time range; a producer that a link names is found whenever it was."""
-        old, new = RunLines(1, "make", start_s=-3 * DAY / SECOND), RunLines(2, "use")
-        written = old.write("x", digest("a"))
-        read = new.read("x", digest("a"), links=[link_to(written)])
-        store = store_of(span_line(written), old.end(), span_line(read), new.end())
-
-        assert [run.component for run in store.runs()] == ["use"]
-        assert [run.component for run in upstream(store, resolve(store, new.run_id)).runs] == ["make", "use"]
-        assert [run.component for run in store.runs()] == ["use"]
-        assert [one.direction for one in store.find_artifacts(digest=digest("a"))] == ["input"]
 
 
 def run_python(code: str, folder: Path, **environment: str) -> None:
@@ -295,16 +231,3 @@ def test_the_command_line_reads_jaeger(
     with pytest.raises(SystemExit):
         main(["runs", *place])
     assert f"store: Jaeger at {place[1]} · 3 runs" in capsys.readouterr().out
-
-
-def test_a_manifest_makes_the_lineage_partial(own_jaeger: Stack) -> None:
-    """The entries of a manifest are log records: what was made from them cannot be known from Jaeger alone."""
-    run = RunLines(0x77, "join", start_s=0.5)
-    read = run.read("parts", digest("9"), **{A.MLOTEL_ARTIFACT_DIGEST_SCOPE: "manifest"})
-    send(own_jaeger, [span_line(read), run.end()])
-
-    with JaegerStore(own_jaeger.endpoints["jaeger_query_grpc"], since_ns=T0) as store:
-        found = upstream(store, resolve(store, run.run_id))
-
-        assert (found.partial, [each.name for each in found.artifacts]) == (True, ["parts"])
-        assert "log records" in store.problems[0]

@@ -1,7 +1,8 @@
 """A stand-in for Tempo: its documented HTTP API over spans that tests hand in, with faults on demand.
 
-https://grafana.com/docs/tempo/latest/api_docs/. Answers have the shape of a real Tempo's: ids in Base64 in traces, without
-leading zeros in search results, enumerations by name, 64-bit integers as text, and the limits that it has by default.
+https://grafana.com/docs/tempo/latest/api_docs/. Answers have the shape of a real Tempo's: ids in Base64 in traces,
+without leading zeros in search results, enumerations by name, 64-bit integers as text, and the limits that it has by
+default.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class StandInTempo:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # headers and body in one packet: two would wait for each other's acknowledgement
 
             def do_GET(self) -> None:
                 stand_in._serve(self)
@@ -92,7 +94,7 @@ class StandInTempo:
             for group in json.loads(line).get("resourceSpans", ()):
                 for scope in group["scopeSpans"]:
                     for span in scope["spans"]:
-                        made = _span(span, group["resource"])
+                        made = span_of(span, group["resource"])
                         self._traces[made.trace_id].setdefault(made.span_id, made)
 
     def _serve(self, request: BaseHTTPRequestHandler) -> None:
@@ -109,6 +111,7 @@ class StandInTempo:
         request.send_header("Content-Length", str(len(answer.body) + answer.cut))
         request.end_headers()
         request.wfile.write(answer.body)
+        request.wfile.flush()
         if answer.cut:
             request.close_connection = True
 
@@ -132,7 +135,10 @@ class StandInTempo:
             return Answer(404, b"" if match[1] else b"trace not found\n")
         cut = spans if self.max_trace_spans is None else spans[: self.max_trace_spans]
         groups = [
-            {"resource": span.raw_resource, "scopeSpans": [{"scope": {"name": "mlotel"}, "spans": [_protobuf_json(span)]}]}
+            {
+                "resource": span.raw_resource,
+                "scopeSpans": [{"scope": {"name": "mlotel"}, "spans": [_protobuf_json(span)]}],
+            }
             for span in cut
         ]
         if not match[1]:
@@ -202,7 +208,7 @@ def _metadata(
     }
 
 
-def _span(raw: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+def span_of(raw: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
     return Span(
         trace_id=raw["traceId"].lower(),
         span_id=raw["spanId"].lower(),

@@ -17,8 +17,10 @@ from mlotel.cli import main
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
+from mlotel.store.headers import QUERY_HEADERS
 from mlotel.store.jaeger import JaegerStore
 
+SECRET = "s3cr3t-token"
 Answer = Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]
 Serve = Callable[[Answer], str]
 
@@ -71,6 +73,29 @@ def exit_code(*arguments: str) -> object:
 def test_it_is_a_store() -> None:
     """A JaegerStore is a Store, and connects to nothing before it is asked."""
     assert isinstance(JaegerStore("http://localhost:1"), Store)
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    """A password does not belong into an address; the error says where it does, and does not show it."""
+    with pytest.raises(ConfigurationError, match=QUERY_HEADERS) as raised:
+        JaegerStore(f"https://user:{SECRET}@host")
+    assert SECRET not in str(raised.value)
+
+
+def test_headers_are_sent_and_told_to_nobody(serve: Serve) -> None:
+    """Credentials go with each request, and stand in no error and no representation."""
+    sent = []
+
+    def refuse(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        sent.append(dict(context.invocation_metadata()))
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "who?")
+        yield b""
+
+    store = JaegerStore(serve(refuse), headers={"Authorization": f"Bearer {SECRET}"})
+    with store, pytest.raises(StoreError, match=QUERY_HEADERS) as raised:
+        store.runs()
+    assert sent[0]["authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in str(raised.value) + repr(store) + repr(store._query)
 
 
 @pytest.mark.parametrize("url", ["", "http://", "ftp://host", "http://host:port", "http://host:1/search", "a b://"])
@@ -126,7 +151,8 @@ def test_an_answer_that_is_no_trace(serve: Serve, method: Callable[[JaegerStore]
     [
         (grpc.StatusCode.UNIMPLEMENTED, "api_v3"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "shorter time"),
-        (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED: not today"),
+        (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED: not today.*MLOTEL_QUERY_HEADERS"),
+        (grpc.StatusCode.DATA_LOSS, "DATA_LOSS: not today"),
     ],
 )
 def test_a_jaeger_that_refuses(serve: Serve, code: grpc.StatusCode, said: str) -> None:

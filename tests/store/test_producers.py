@@ -11,8 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from otlp_lines import RunLines, digest, span_line
+from otlp_lines import SECOND, RunLines, digest, span_line
 
+from mlotel.freshness import Made
 from mlotel.semconv import attributes as A
 from mlotel.store.files import FileStore
 from mlotel.store.journal import Journal
@@ -284,13 +285,101 @@ def test_it_agrees_with_the_store(root: Path) -> None:
     lookup.close()
 
 
+def made(lines: RunLines, after_s: float | None, *digests: str, pipeline: str | None = None) -> Made:
+    """What is known of a run that ended ok so long after it began, or has not ended."""
+    ended = None if after_s is None else lines.start_ns + round(after_s * SECOND)
+    return Made(lines.component, pipeline, lines.run_id, lines.start_ns, ended, frozenset(digests))
+
+
+def test_the_run_behind_a_span_of_another_process(root: Path) -> None:
+    """The run and the time of a write, of the run's own span its start; nothing of a span that nobody knows."""
+    run = RunLines(1, "make", **{A.CICD_PIPELINE_NAME: "p"})
+    write = run.write("x", digest("a"), after_s=0.5)
+    lookup = ProducerLookup(root)
+    with OtherProcess(root) as other:
+        other.append(span_line(write))
+        other.append(run.end("ok", 2.0))
+    trace_id, span_id = int(run.trace_id, 16), int(write["spanId"], 16)
+    known = made(run, 2.0, digest("a"), pipeline="p")
+
+    assert lookup.origin(trace_id, span_id) == (known, run.start_ns + SECOND // 2)
+    assert lookup.origin(trace_id, int(run.span_id, 16)) == (known, run.start_ns)
+    assert lookup.origin(trace_id, 7) is None
+    assert lookup.origin(7, span_id) is None
+
+
+def test_later_runs_of_this_process_and_of_others(root: Path) -> None:
+    """Those that ended ok and began between the times, latest first, as soon as the writer had to be looked for."""
+    runs = [RunLines(number, "make", start_s=10.0 * number) for number in range(6)]
+    lookup = ProducerLookup(root)
+    lookup.ended(made(runs[4], 1.0))
+    with OtherProcess(root) as other:
+        for run, state in zip(runs[:4], ("ok", "ok", "failed", "ok"), strict=True):
+            other.append(span_line(run.write("x", digest("a"))))
+            other.append(run.end(state))
+        other.append(runs[5].start())
+    first = made(runs[0], 1.0, digest("a"))
+    before, after = runs[0].start_ns, runs[5].start_ns
+
+    assert list(lookup.later(first, before, after)) == [made(runs[4], 1.0)]
+    assert lookup.find(digest("a")) is not None
+    assert list(lookup.later(first, before, after)) == [
+        made(runs[4], 1.0),
+        made(runs[3], 1.0, digest("a")),
+        made(runs[1], 1.0, digest("a")),
+    ]
+    assert list(lookup.later(first, before, runs[4].start_ns)) == [
+        made(runs[3], 1.0, digest("a")),
+        made(runs[1], 1.0, digest("a")),
+    ]
+
+
+def test_what_this_process_wrote_is_known_without_a_store(root: Path) -> None:
+    """The run behind a write is remembered, the oldest is forgotten first, and no store is opened for it."""
+    runs = [RunLines(number) for number in range(3)]
+    lookup = ProducerLookup(root, limit=2)
+    for number, run in enumerate(runs):
+        lookup.wrote(number, made(run, None), number)
+
+    assert lookup.origin(1, 2) == (made(runs[2], None), 2)
+    assert lookup.origin(1, 0) is None
+    assert list(lookup.later(made(runs[0], None), 0, 2**62)) == []
+    assert not root.exists()
+    assert [ProducerLookup(None).origin(1, 2), ProducerLookup(tmp_file(root)).origin(1, 2)] == [None, None]
+
+
+def tmp_file(root: Path) -> Path:
+    """A file where a store should be."""
+    path = root.with_name("file")
+    path.write_text("")
+    return path
+
+
+def test_a_forked_child_knows_the_runs_of_its_parent(root: Path) -> None:
+    """What was written before the fork, and what another process wrote after it."""
+    mine, theirs = RunLines(1, "make"), RunLines(2, "make")
+    write = theirs.write("x", digest("a"))
+    lookup = ProducerLookup(root)
+    lookup.wrote(7, made(mine, None), 5)
+    with OtherProcess(root) as other:
+        other.append(span_line(write))
+        with lookup._lock:
+            child = os.fork()
+            if child == 0:
+                other.append(theirs.end())
+                found = lookup.origin(int(theirs.trace_id, 16), int(write["spanId"], 16))
+                right = found is not None and found[0].run_id == theirs.run_id
+                os._exit(0 if right and lookup.origin(1, 7) == (made(mine, None), 5) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_descriptors_that_somebody_else_closes(root: Path, tmp_path: Path) -> None:
     """After somebody closed every file of the process, a lookup goes on and leaves alone what was opened since."""
     code = """
     import os, sys
     from pathlib import Path
     sys.path[:0] = {path!r}
-    from otlp_lines import RunLines, digest, span_line
+    from otlp_lines import SECOND, RunLines, digest, span_line
     from mlotel.store.journal import Journal
     from mlotel.store.producers import ProducerLookup
 

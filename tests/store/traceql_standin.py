@@ -64,7 +64,28 @@ class Query:
 
 
 _ENDS = set("{}()=~!<>&|^,")
-_OPERATORS = ("&&", "||", "!=", "=~", "!~", ">=", "<=", ">>", "<<", "=", ">", "<", "!", "|", "{", "}", "(", ")", ",", "-")
+_OPERATORS = (
+    "&&",
+    "||",
+    "!=",
+    "=~",
+    "!~",
+    ">=",
+    "<=",
+    ">>",
+    "<<",
+    "=",
+    ">",
+    "<",
+    "!",
+    "|",
+    "{",
+    "}",
+    "(",
+    ")",
+    ",",
+    "-",
+)
 _ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34}
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
@@ -251,7 +272,7 @@ class _Parser:
         return values
 
     def quoted(self) -> str:
-        """A part of an attribute's name in quotes: only \\" and \\\\ are escapes."""
+        r"""A part of an attribute's name in quotes: only \" and \\ are escapes."""
         self.at += 1
         found = ""
         while self.at < len(self.text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from pipelines import Io, digest, otlp_lines
@@ -34,7 +35,14 @@ def printed(capsys, book, tmp_path, *arguments):
     with pytest.raises(SystemExit) as exited:
         main([*arguments, "--store", str(path), "--format", "json"])
     assert exited.value.code == 0
-    return json.loads(capsys.readouterr().out)
+    return timeless(json.loads(capsys.readouterr().out))
+
+
+def timeless(document):
+    """A document without the ages in it, which grow while one looks at them."""
+    if isinstance(document, dict):
+        return {key: timeless(value) for key, value in document.items() if key != "age_s"}
+    return [timeless(each) for each in document] if isinstance(document, list) else document
 
 
 def test_answers_are_what_the_command_line_prints(delays, book, capsys, tmp_path):
@@ -43,14 +51,26 @@ def test_answers_are_what_the_command_line_prints(delays, book, capsys, tmp_path
     expected = printed(capsys, book, tmp_path, "runs")
 
     assert delays.get("/api/runs").json == {"runs": expected, "next": None}
-    assert delays.get(f"/api/runs/{book.made[1].run_id[:8]}").json == expected[2]
+    train = book.made[1]
+    in_full = printed(capsys, book, tmp_path, "show", train.run_id)
+    assert timeless(delays.get(f"/api/runs/{train.run_id[:8]}").json) == in_full
+    for span in (train.span_id, train.inputs[0].span_id, train.outputs[0].span_id):
+        found = delays.get(f"/api/span?trace_id={train.trace_id}&span_id={span}")
+        assert timeless(found.json) == in_full
     assert delays.get("/api/history?component=train").json["runs"] == printed(
         capsys, book, tmp_path, "history", "train"
     )
     assert delays.get("/api/components").json == printed(capsys, book, tmp_path, "components")
+    for run in book.made:
+        answer = delays.get(f"/api/explain?run={run.run_id}")
+        assert timeless(answer.json) == printed(capsys, book, tmp_path, "explain", run.run_id)
+    both = (book.made[1].run_id, book.made[2].run_id)
+    assert delays.get(f"/api/diff?before={both[0]}&after={both[1]}").json == printed(
+        capsys, book, tmp_path, "diff", *both
+    )
     for direction, flags in (("upstream", []), ("downstream", ["--forward"]), ("both", ["--both"])):
         answer = delays.get(f"/api/lineage?what={model}&direction={direction}")
-        assert answer.json == printed(capsys, book, tmp_path, "lineage", model, *flags)
+        assert timeless(answer.json) == printed(capsys, book, tmp_path, "lineage", model, *flags)
     assert len(delays.get("/api/lineage?what=predictions&depth=0").json["runs"]) == 0
 
 
@@ -199,7 +219,15 @@ def test_a_request_that_cannot_be_understood_says_why(empty, path, said):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/runs/ffff", "/api/runs/..%2f..", "/api/runs/x", "/api/history?component=x", "/api/lineage?what=x"]
+    "path",
+    [
+        "/api/runs/ffff",
+        "/api/span?trace_id=x&span_id=y",
+        "/api/runs/..%2f..",
+        "/api/runs/x",
+        "/api/history?component=x",
+        "/api/lineage?what=x",
+    ],
 )
 def test_what_is_not_there_is_not_found(empty, path):
     """404, in words."""
@@ -262,6 +290,7 @@ class Remote(MemoryStore):
     def __init__(self, lines):
         super().__init__(lines)
         self.told = []
+        self.looked_back = []
 
     @property
     def problems(self):
@@ -275,6 +304,10 @@ class Remote(MemoryStore):
         self.told.append("more than 100 requests – ask for less")
         return super().runs(**which)
 
+    def searching(self, since_ns=None):
+        self.looked_back.append(since_ns)
+        return nullcontext()
+
     def close(self):
         self.told = []
         super().close()
@@ -283,7 +316,8 @@ class Remote(MemoryStore):
 def test_what_a_remote_store_could_not_read_is_told_with_the_answer(book, served):
     """In a header; another answer is not called partial because of it."""
     book.run("train")
-    client = served(Remote(otlp_lines(book).encode().splitlines()))
+    store = Remote(otlp_lines(book).encode().splitlines())
+    client = served(store)
 
     for _ in range(2):
         problems = client.get("/api/runs").headers["mlotel-problems"]
@@ -291,6 +325,8 @@ def test_what_a_remote_store_could_not_read_is_told_with_the_answer(book, served
     found = client.get(f"/api/lineage?what={book.made[0].run_id}")
     assert "mlotel-problems" not in found.headers
     assert found.json["partial"] is False
+    client.get(f"/api/lineage?what={book.made[0].run_id}&since=1970-01-02")
+    assert store.looked_back == [None, 86_400 * 10**9]
 
 
 def test_values_that_json_lacks_are_null(book, served):

@@ -69,13 +69,34 @@ def test_answers_are_described(document, book, served):
     book.run("train", [Io("raw", link=raw.outputs[0])], ["model"], params={"a": 1, "b": True}, metrics={"x": 1.0})
     book.run("train", state="failed", error={"type": "E", "message": "m"})
     client = served(book, jaeger_ui="http://localhost:16686")
+    written = {
+        "/notes": {"what": raw.run_id, "text": "a note", "author": "me"},
+        "/flag": {"what": "name:model", "why": "wrong"},
+        "/label": {"what": "name:raw", "label": "customer-17"},
+        "/retract": {"label": "customer-17", "deadline": "1d"},
+    }
+    for path, members in written.items():
+        described = document["paths"][path]["post"]
+        validator(document, described["requestBody"]["content"]["application/json"]["schema"]).validate(members)
+        answer = client.post(f"/api{path}", members)
+        assert answer.status == 200, answer.body
+        said = described["responses"]["200"]["content"]["application/json"]["schema"]
+        validator(document, said).validate(answer.json)
     asked = {
         "/about": ["/about"],
         "/runs": ["/runs", "/runs?limit=1"],
         "/runs/{run}": [f"/runs/{raw.run_id}"],
+        "/span": [f"/span?trace_id={raw.trace_id}&span_id={raw.outputs[0].span_id}"],
         "/components": ["/components"],
         "/history": ["/history?component=train"],
         "/lineage": ["/lineage?what=model", "/lineage?what=raw&direction=both"],
+        "/explain": [f"/explain?run={raw.run_id}"],
+        "/diff": [f"/diff?before={book.made[1].run_id}&after={book.made[2].run_id}"],
+        "/review": ["/review", "/review?limit=1"],
+        "/labels": ["/labels"],
+        "/labels/of": ["/labels/of?what=model", f"/labels/of?what={raw.run_id}"],
+        "/labels/touched": ["/labels/touched?label=customer-17"],
+        "/notes": ["/notes", f"/notes?what={raw.run_id}"],
         "/openapi.json": ["/openapi.json"],
     }
 
@@ -94,6 +115,10 @@ def test_parameters_are_described_as_they_are_taken(document, empty):
     for path, method, operation in operations(document):
         in_query = [each for each in operation.get("parameters", ()) if each["in"] == "query"]
         assert all(each["description"].endswith(".") for each in in_query)
+        if method == "post":
+            body = operation["requestBody"]["content"]["application/json"]["schema"]
+            assert body["required"]
+            assert empty.post(f"/api{path}", {}).status == 400
         if method == "get" and any(each["required"] for each in in_query):
             assert empty.get(f"/api{path}").status == 400
     limit = next(each for each in document["paths"]["/runs"]["get"]["parameters"] if each["name"] == "limit")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
+from mlotel._run import ActiveRun
 from mlotel.errors import ConfigurationError, RunNotFoundError
 from mlotel.lineage import RECORD, node_id, resolve, resolve_record
 from mlotel.model import Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
 
-if TYPE_CHECKING:
-    from mlotel._run import ActiveRun
-
-__all__ = ["Target", "What", "targets_in"]
-
-What = "str | Run | Artifact | ActiveRun"
+__all__ = ["Target", "targets_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +30,10 @@ class Target:
     artifact_name: str | None = None
     digest: str | None = None
     key_hash: str | None = None
+
+    def of_run(self, run_id: str) -> Target:
+        """The same as another run made it, whose span is not looked for."""
+        return self if run_id == self.run_id else replace(self, run_id=run_id, trace_id="", span_id="")
 
     def attributes(self) -> dict[str, Any]:
         """What a record about it says of it."""
@@ -78,11 +78,10 @@ def _targets(store: Store, what: object) -> Iterator[Target]:
         node = node_id(what)
         digest = node if node == what.digest else None
         yield Target(node, run.trace_id, what.span_id, run.run_id, artifact_name=what.name, digest=digest)
-    elif isinstance(run_id := getattr(what, "run_id", None), str):  # a run that is still going
-        trace_id, span_id = getattr(what, "trace_id", ""), getattr(what, "span_id", "")
-        if not run_id:
+    elif isinstance(what, ActiveRun):
+        if not what.run_id:
             raise RunNotFoundError("this run is not recorded: telemetry is switched off")
-        yield Target(run_id, trace_id, span_id, run_id)
+        yield Target(what.run_id, what.trace_id, what.span_id, what.run_id)
     else:
         kind = type(what).__name__
         raise ConfigurationError(f"annotations are about a run, an artifact or a reference to one, not a {kind}")

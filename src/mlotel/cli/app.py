@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from mlotel.cli import components, diff, explain, find, history, lineage, replay, runs, show, tags, ui, version
-from mlotel.cli import exec as exec_command
+from mlotel.cli import version
 from mlotel.cli.output import complain
 from mlotel.cli.where import WhereCommand
-from mlotel.errors import MlotelError, RunNotFoundError
+from mlotel.errors import MlotelError, RunNotFoundError, nearest
 
 __all__ = ["NOT_FOUND", "USAGE", "build_app", "main"]
 
@@ -25,10 +28,63 @@ USAGE = 2
 """Exit code of a bad argument, a store that cannot be read, or a reference that is not unique."""
 
 
-def build_app() -> typer.Typer:
-    """Return the command-line application, one command a module."""
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """Where a command is defined: its module below `mlotel.cli`, its function there, and what typer is told of it."""
+
+    module: str
+    function: str = "command"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Callable[..., None]:
+        """The function itself."""
+        found: Callable[..., None] = getattr(import_module(f"mlotel.cli.{self.module}"), self.function)
+        return found
+
+
+_COMMANDS = {
+    "runs": _Command("runs"),
+    "recent": _Command("runs", settings={"help": "The same as `runs`.\n\nExample: mlotel recent --limit 5"}),
+    "find": _Command("find", settings={"cls": WhereCommand}),
+    "components": _Command("components"),
+    "tags": _Command("tags"),
+    "show": _Command("show"),
+    "explain": _Command("explain"),
+    "diff": _Command("diff"),
+    "history": _Command("history"),
+    "lineage": _Command("lineage"),
+    "ui": _Command("ui"),
+    "notes": _Command("notes"),
+    "flag": _Command("flag", "flag_command"),
+    "unflag": _Command("flag", "unflag_command"),
+    "review": _Command("review"),
+    "label": _Command("labels", "label_command"),
+    "unlabel": _Command("labels", "unlabel_command"),
+    "labels": _Command("labels", "labels_command"),
+    "retract": _Command("labels", "retract_command"),
+    "restore": _Command("labels", "restore_command"),
+    "exec": _Command("exec", settings={"context_settings": {"allow_interspersed_args": False}}),
+    "replay": _Command("replay"),
+    "version": _Command("version"),
+}
+
+
+class _Commands(TyperGroup):
+    """The commands; one that is not known names the nearest, whatever the version of typer."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments begin with."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"no command {name!r}{nearest(name, list(_COMMANDS)) or ': `mlotel --help` lists them'}")
+        return super().resolve_command(ctx, args)
+
+
+def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
+    """Return the command-line application with the commands of these names, all of them if none are said."""
     app = typer.Typer(
         name="mlotel",
+        cls=_Commands,
         help="Component runs, their artifacts and their lineage, read from OpenTelemetry data.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -36,20 +92,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(version.callback)
-    app.command("runs")(_reporting(runs.command))
-    app.command("recent", help="The same as `runs`.\n\nExample: mlotel recent --limit 5")(_reporting(runs.command))
-    app.command("find", cls=WhereCommand)(_reporting(find.command))
-    app.command("components")(_reporting(components.command))
-    app.command("tags")(_reporting(tags.command))
-    app.command("show")(_reporting(show.command))
-    app.command("explain")(_reporting(explain.command))
-    app.command("diff")(_reporting(diff.command))
-    app.command("history")(_reporting(history.command))
-    app.command("lineage")(_reporting(lineage.command))
-    app.command("ui")(_reporting(ui.command))
-    app.command("exec", context_settings={"allow_interspersed_args": False})(_reporting(exec_command.command))
-    app.command("replay")(_reporting(replay.command))
-    app.command("version")(_reporting(version.command))
+    for name in names:
+        command = _COMMANDS[name]
+        app.command(name, **command.settings)(_reporting(command.load()))
     return app
 
 
@@ -58,7 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-    build_app()(args=None if arguments is None else list(arguments), prog_name="mlotel")
+    said = sys.argv[1:] if arguments is None else list(arguments)
+    # The command that was asked for is all that has to be loaded; the shell asks for what there is by an environment
+    # variable, and everything else is a question about the commands.
+    one = said[:1] if said and said[0] in _COMMANDS and "_MLOTEL_COMPLETE" not in os.environ else _COMMANDS
+    build_app(one)(args=said, prog_name="mlotel")
 
 
 def _reporting(command: Callable[..., None]) -> Callable[..., None]:

@@ -69,7 +69,8 @@ def command(
             return
         _print(console, found)
         runs = sum(each.runs for each in found)
-        caption(console, opened, more=f" · {amount(len(found), 'component')}, {amount(runs, 'run')}")
+        within = " in the last 30 days" if isinstance(opened.path, str) and since_ns is None else ""
+        caption(console, opened, more=f" · {amount(len(found), 'component')}, {amount(runs, 'run')}{within}")
 
 
 def _print(console: Console, found: Sequence[ComponentSummary]) -> None:

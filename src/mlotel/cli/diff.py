@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlotel.cli.options import FormatOption, JaegerOption, OpenedStore, OutputFormat, StoreOption, nearest, open_store
+from mlotel.cli.options import (
+    FormatOption,
+    JaegerOption,
+    OpenedStore,
+    OutputFormat,
+    StoreOption,
+    TempoOption,
+    nearest,
+    open_store,
+)
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, describe_run, extent, print_table
 from mlotel.cli.text import bytes_, clean, duration, number, short_digest
@@ -51,12 +60,13 @@ def command(
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
 ) -> None:
     """Show what differs between two runs, and first what of it is the likeliest explanation.
 
     Example: mlotel diff 3f9a12c4 7be01d55
     """
-    with open_store(store, jaeger) as opened:
+    with open_store(store, jaeger, tempo) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         if second is None:

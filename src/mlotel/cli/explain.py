@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, open_store
+from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.sections import error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
@@ -28,13 +28,10 @@ __all__ = ["command"]
 
 _UNKNOWN = "not recorded"
 _CHILDREN_SHOWN = 20
-_JUDGED_BY = {
-    "attribute": "as the run says itself",
-    "trace": "judged by failed runs with the same work in the same trace",
-    "inputs and parameters": "judged by failed runs with the same inputs and parameters",
-}
-_WHERE = ("service", "environment", "region", "zone", "provider", "platform", "account", "resource", "replica")
-_CONTAINER = ("container", "image", "cluster", "namespace", "node", "deployment", "cronjob", "job", "pod")
+_WITHIN = {"trace": ", in the same trace", "inputs and parameters": ""}
+_CLOUD = ("provider", "platform", "account", "resource")
+_CONTAINER = ("container", "container_id", "image")
+_KUBERNETES = ("cluster", "namespace", "node", "deployment", "cronjob", "job", "pod")
 
 
 def command(
@@ -44,12 +41,13 @@ def command(
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
 ) -> None:
     """Answer what a run was, when, where and how it ran, and say what nobody recorded.
 
     Example: mlotel explain 3f9a12c4
     """
-    with open_store(store, jaeger) as opened:
+    with open_store(store, jaeger, tempo) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         explained = explain(opened.store, resolve_run(opened.store, run))
@@ -79,15 +77,15 @@ def _print_what(console: Console, explained: Explanation) -> None:
         "state": state_text(console, run.state),
         "run id": run.run_id,
     }
-    print_section(console, "What", values, unknown=_UNKNOWN)
-    # what belongs to some runs only is not missed where it is not there
+    # what only some runs have is not missed where it is not there
     some = {
         "error": None if run.error is None else error_text(run.error),
         "exit code": said["exit_code"],
         "model": _joined(said["model"], said["model_version"], said["model_digest"]),
         "variant": _joined(said["flag"], said["variant"]),
     }
-    print_section(console, "", some)
+    values |= {key: value for key, value in some.items() if value is not None}
+    print_section(console, "What", values, unknown=_UNKNOWN)
     _print_artifacts(console, "Inputs", run, "input")
     _print_artifacts(console, "Outputs", run, "output")
     _print_or_say(
@@ -120,12 +118,17 @@ def _print_when(console: Console, explained: Explanation) -> None:
 def _print_where(console: Console, explained: Explanation) -> None:
     said = explained.where
     peak = said["peak_memory"]
-    values = {key: said[key] for key in _WHERE}
-    values["service"] = _joined(said["service"], said["service_version"], said["service_instance"])
-    values |= {
+    values = {
+        "service": _joined(said["service"], said["service_version"], said["service_instance"]),
+        "replica": said["replica"],
+        "environment": said["environment"],
+        "region": said["region"],
+        "zone": said["zone"],
+        "cloud": _named(said, _CLOUD),
         "host": _joined(said["host"], said["host_id"]),
         "system": _joined(said["system"], said["architecture"]),
-        **{key: said[key] for key in _CONTAINER},
+        "container": _named(said, _CONTAINER),
+        "Kubernetes": _named(said, _KUBERNETES),
         "process": said["process"],
         "runtime": _joined(said["runtime"], said["runtime_version"]),
         "peak memory": bytes_(peak) if isinstance(peak, int) else None,
@@ -135,19 +138,16 @@ def _print_where(console: Console, explained: Explanation) -> None:
 
 def _print_how(console: Console, explained: Explanation) -> None:
     said, trigger = explained.how, explained.trigger
-    dirty = {True: " (uncommitted changes)", False: " (nothing uncommitted)"}
-    commit = said["commit"]
+    changed = said["dirty"]
+    dirty = "" if changed is None else " (uncommitted changes)" if changed else " (nothing uncommitted)"
     values = {
-        "commit": None
-        if commit is None
-        else clean(commit) + (dirty.get(said["dirty"], "") if isinstance(said["dirty"], bool) else ""),
+        "commit": None if said["commit"] is None else clean(said["commit"]) + dirty,
         "branch": said["branch"],
         "repository": said["repository"],
         "code": said["code"],
         "function": _joined(said["function"], said["file"]),
         "packages": said["packages"],
         "trigger": _trigger(explained),
-        "orchestrator": trigger["orchestrator"],
         "pipeline run": trigger["pipeline_run"],
         "task": _joined(trigger["task"], trigger["task_run"]),
     }
@@ -158,7 +158,11 @@ def _print_how(console: Console, explained: Explanation) -> None:
 def _attempt(attempts: Attempts) -> str | None:
     if attempts.number is None:
         return None
-    return f"{attempts.number} ({_JUDGED_BY[attempts.judged_by]})"
+    if attempts.judged_by == "attribute":
+        return f"{attempts.number} (as the run says itself)"
+    if not attempts.earlier:
+        return "1 (no run before it failed with the same inputs and parameters)"
+    return f"{attempts.number} (earlier runs failed with the same inputs and parameters{_WITHIN[attempts.judged_by]})"
 
 
 def _parent(console: Console, explained: Explanation) -> object:
@@ -172,13 +176,18 @@ def _parent(console: Console, explained: Explanation) -> object:
 def _trigger(explained: Explanation) -> str | None:
     """Return what started the run, by the first of the ways that is known."""
     said = explained.trigger
-    if said["task"] or said["pipeline_run"] or said["orchestrator"]:
-        return f"orchestrator {clean(said['orchestrator'] or '')}".rstrip()
+    if said["orchestrator"] or said["task"] or said["pipeline_run"]:
+        return f"orchestrator {clean(said['orchestrator'] or '(its name is not recorded)')}"
     if explained.parent is not None:
         return f"run {short_id(explained.parent.run_id)} of {clean(explained.parent.component)}"
     if said["command"]:
         return f"mlotel exec of {clean(said['command'])}"
     return None
+
+
+def _named(said: Mapping[str, object], keys: Sequence[str]) -> str | None:
+    """Return what is known of several things, each with its name."""
+    return ", ".join(f"{key.replace('_', ' ')} {clean(said[key])}" for key in keys if said[key] is not None) or None
 
 
 def _joined(*values: object) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -32,13 +32,11 @@ from mlotel.model import Run
 from mlotel.store import Store
 from mlotel.store.conditions import Condition
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = ["command"]
 
 _SHOWN = ("param", "metric", "tag", "attribute")
 _LOOKED_AT = 200
+_NO_TEMPO = "--traceql is a query to Tempo: say which one with --tempo URL, or use --where"
 
 
 def command(
@@ -51,7 +49,7 @@ def command(
         typer.Option(
             "--traceql",
             metavar="QUERY",
-            help="With --tempo: runs of the traces that this TraceQL query finds; it is sent as it is.",
+            help="With --tempo: runs that this TraceQL query selects a span of; it is sent as it is.",
             show_default=False,
         ),
     ] = None,
@@ -65,39 +63,41 @@ def command(
     Example: mlotel find --where component = train --where metric.rmse lt 6.5 --since 7d
     """
     if traceql is not None and tempo is None:
-        raise QueryError("--traceql is a query to Tempo: say which one with --tempo URL, or use --where")
+        raise QueryError(_NO_TEMPO)
     conditions = conditions_of(where)
     since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
         if traceql is not None:
-            runs = _by_traceql(opened.store, traceql, conditions, since_ns, until_ns)[:limit]
+            runs = _by_traceql(opened.store, traceql, conditions, since_ns, until_ns, limit)
         else:
             runs = opened.store.runs(since_ns=since_ns, until_ns=until_ns, where=conditions, limit=limit)
         if output_format is OutputFormat.JSON:
             print_json([run_document(run) for run in runs])
         if not runs:
-            raise RunNotFoundError(_nothing(opened, conditions))
+            raise RunNotFoundError(_nothing(opened, conditions, traceql))
         if output_format is OutputFormat.TABLE:
             console = make_console()
             print_runs(console, runs, more=_columns(conditions, runs))
             caption(console, opened, more=counted(runs, limit))
-            _say_what_was_filtered(console, opened, conditions)
+            here = [each for each in conditions if traceql is not None or not opened.store.translates(each)]
+            if here:
+                console.print(f"filtered locally, run by run: {clean(', '.join(map(str, here)))}", style="dim")
 
 
 def _by_traceql(
-    store: Store, query: str, conditions: Sequence[Condition], since_ns: int | None, until_ns: int | None
+    store: Store,
+    query: str,
+    conditions: Sequence[Condition],
+    since_ns: int | None,
+    until_ns: int | None,
+    limit: int,
 ) -> Sequence[Run]:
     from mlotel.store.tempo import TempoStore
 
     if not isinstance(store, TempoStore):
-        raise QueryError("--traceql is a query to Tempo: say which one with --tempo URL, or use --where")
-    return [
-        run
-        for run in store.search(query)
-        if (since_ns is None or run.start_ns >= since_ns)
-        and (until_ns is None or run.start_ns <= until_ns)
-        and all(condition.matches(run) for condition in conditions)
-    ]
+        raise QueryError(_NO_TEMPO)
+    found = store.search(query, since_ns=since_ns, until_ns=until_ns, limit=None if conditions else limit)
+    return [run for run in found if all(condition.matches(run) for condition in conditions)][:limit]
 
 
 def _columns(conditions: Sequence[Condition], runs: Sequence[Run]) -> list[Column]:
@@ -113,14 +113,10 @@ def _columns(conditions: Sequence[Condition], runs: Sequence[Run]) -> list[Colum
     return columns
 
 
-def _say_what_was_filtered(console: Console, opened: OpenedStore, conditions: Sequence[Condition]) -> None:
-    here = [str(each) for each in conditions if not opened.store.translates(each)]
-    if here:
-        console.print(f"filtered locally, run by run: {clean(', '.join(here))}", style="dim")
-
-
-def _nothing(opened: OpenedStore, conditions: Sequence[Condition]) -> str:
+def _nothing(opened: OpenedStore, conditions: Sequence[Condition], traceql: str | None) -> str:
     """What to say where no run was found: a name that never came up is the likeliest reason."""
+    if traceql is not None:
+        return "no run answers to the query" + (" and meets the conditions" if conditions else "")
     latest = opened.store.runs(limit=_LOOKED_AT)
     if not latest:
         return opened.advice
@@ -133,9 +129,11 @@ def _nothing(opened: OpenedStore, conditions: Sequence[Condition]) -> str:
         elif name and family in _SHOWN:
             keys = {key for run in latest for key in _names(family, run)}
             if name not in keys:
-                slip = nearest(condition.key, [f"{family}.{key}" for key in keys])
+                slip = nearest(name, sorted(keys))
                 return f"none of the latest {len(latest)} runs has {condition.key}{slip}"
-    return f"no run for which {' and '.join(map(str, conditions)) or 'the time'} holds"
+    if not conditions:
+        return "no runs in this time"
+    return f"no run for which {' and '.join(map(str, conditions))} holds"
 
 
 def _names(family: str, run: Run) -> Sequence[str]:

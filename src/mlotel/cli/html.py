@@ -7,16 +7,15 @@ made (https://www.w3.org/TR/CSP3/). The lineage stands in it as JSON, in which n
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
+from typing import Any
 
 import orjson
 
 from mlotel import web
-from mlotel.cli.documents import lineage_document
 from mlotel.cli.text import clean
-from mlotel.lineage import node_id
-from mlotel.model import Lineage
 
 __all__ = ["html"]
 
@@ -40,11 +39,11 @@ noscript { padding: 1rem; }
 """
 
 
-def html(lineage: Lineage) -> str:
+def html(document: Mapping[str, Any]) -> str:
     """Return the text of an HTML page that shows a lineage as a graph to search and to walk over.
 
     Args:
-        lineage: what to show.
+        document: the lineage, as `lineage.schema.json` describes it.
     """
     scripts = [*(web.read_text(name) for name in web.SCRIPTS), _START]
     styles = [*(web.read_text(name) for name in web.STYLES), _STYLE]
@@ -57,7 +56,7 @@ def html(lineage: Lineage) -> str:
             "form-action 'none'",
         ]
     )
-    title = escape(f"Lineage of {_root_name(lineage)}")
+    title = escape(f"Lineage of {_root_name(document)}")
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -74,7 +73,7 @@ def html(lineage: Lineage) -> str:
             f"<h1>{title}</h1>",
             '<main id="lineage"></main>',
             "<noscript>This page draws its graph with a script, which is switched off here.</noscript>",
-            f'<script type="application/json" id="lineage-document">{_embedded(lineage_document(lineage))}</script>',
+            f'<script type="application/json" id="lineage-document">{_embedded(document)}</script>',
             "<!-- dagre and graphlib, the first script:",
             web.read_text("dagre.LICENSE.txt").strip(),
             "-->",
@@ -86,14 +85,15 @@ def html(lineage: Lineage) -> str:
     )
 
 
-def _root_name(lineage: Lineage) -> str:
-    for artifact in lineage.artifacts:
-        if node_id(artifact) == lineage.root:
-            return clean(artifact.name)
-    for run in lineage.runs:
-        if run.run_id == lineage.root:
-            return clean(f"{run.component} {run.run_id[:8]}")
-    return clean(lineage.root)
+def _root_name(document: Mapping[str, Any]) -> str:
+    root = document["root"]
+    for artifact in document["artifacts"]:
+        if artifact["id"] == root:
+            return clean(artifact["name"])
+    for run in document["runs"]:
+        if run["run_id"] == root:
+            return clean(f"{run['component']} {root[:8]}")
+    return clean(root)
 
 
 def _source(content: str) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from mlotel.cli.mermaid import mermaid
-from mlotel.cli.options import JaegerOption, StoreOption, open_store, time_range
-from mlotel.cli.output import make_console, print_json
+from mlotel.cli.options import JaegerOption, StoreOption, TempoOption, open_store, time_range
+from mlotel.cli.output import make_console, print_json, print_json_lines
 from mlotel.cli.record import print_record
 from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, duration, short_id, when
 from mlotel.cli.tree import print_tree
 from mlotel.documents import lineage_document, record_document
 from mlotel.errors import RunNotFoundError
+from mlotel.inspection import staleness_of_all
 from mlotel.lineage import (
     RECORD,
     Root,
@@ -29,7 +31,7 @@ from mlotel.lineage import (
     sub_workflows,
     upstream,
 )
-from mlotel.model import Lineage
+from mlotel.model import Lineage, Staleness
 from mlotel.store import Store
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class LineageFormat(StrEnum):
     JSON = "json"
     MERMAID = "mermaid"
     HTML = "html"
+    OPENLINEAGE = "openlineage"
 
 
 def command(
@@ -92,11 +95,13 @@ def command(
         typer.Option(
             "--format",
             "-f",
-            help="A tree or a table to read, JSON for programs, the text of a Mermaid flowchart, or a page for a browser.",
+            help="A tree or a table to read, JSON for programs, the text of a Mermaid flowchart, a page for a browser, "
+            "or OpenLineage events, one a line.",
         ),
     ] = LineageFormat.TREE,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
 ) -> None:
     """Show everything that an output, or a run, was made from, or everything that it touched.
 
@@ -105,7 +110,7 @@ def command(
     if forward and both:
         raise typer.BadParameter("--forward is one way and --both is two: leave one of them out")
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger) as opened:
+    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         record = None
@@ -115,44 +120,55 @@ def command(
         root = resolve(opened.store, what) if record is None else record.run
 
         def walk(way: _Walk) -> Lineage:
-            return way(opened.store, root, depth=depth, since_ns=since_ns, until_ns=until_ns)
+            with opened.searching(since_ns):  # what is not followed need not be looked for
+                return way(opened.store, root, depth=depth, since_ns=since_ns, until_ns=until_ns)
 
         found = walk(around if both else downstream if forward else upstream)
-        if output_format is LineageFormat.JSON:
+        if output_format in (LineageFormat.JSON, LineageFormat.HTML):
             started = sub_workflows(opened.store, found.runs).values()
-            document = lineage_document(found, (each for workflows in started for each in workflows))
-            print_json(document if record is None else {"record": record_document(record), **document})
+            stale = staleness_of_all(opened.store, found.runs)
+            document = lineage_document(found, (each for workflows in started for each in workflows), stale)
+            if record is not None:
+                document = {"record": record_document(record), **document}
+            if output_format is LineageFormat.HTML:
+                from mlotel.cli.html import html
+
+                # As UTF-8, which the page says of itself, whatever the terminal's encoding is
+                sys.stdout.buffer.write(html(document).encode())
+            else:
+                print_json(document)
             return
         if output_format is LineageFormat.MERMAID:
             sys.stdout.write(mermaid(found))
             return
-        if output_format is LineageFormat.HTML:
-            from mlotel.cli.html import html
+        if output_format is LineageFormat.OPENLINEAGE:
+            from mlotel.cli.openlineage import openlineage
 
-            sys.stdout.buffer.write(html(found).encode())  # the page says that it is UTF-8, whatever the terminal's is
+            print_json_lines(openlineage(found))
             return
         console = make_console()
         if record is not None:
             print_record(console, record, found)
         whole = depth is None and since is None and until is None
         workflows = {} if output_format is LineageFormat.TABLE else sub_workflows(opened.store, found.runs)
+        stale = staleness_of_all(opened.store, found.runs)
         if output_format is LineageFormat.TABLE:
-            _print_table(console, found)
+            _print_table(console, found, stale)
         elif both:
             # In one graph, what leads back and what leads on can no longer be told apart.
             console.print("made from", style="dim")
-            print_tree(console, walk(upstream), whole=whole, workflows=workflows)
+            print_tree(console, walk(upstream), whole=whole, workflows=workflows, stale=stale)
             console.print("touched", style="dim")
-            print_tree(console, walk(downstream), forward=True, whole=whole, workflows=workflows)
+            print_tree(console, walk(downstream), forward=True, whole=whole, workflows=workflows, stale=stale)
         else:
-            print_tree(console, found, forward=forward, whole=whole, workflows=workflows)
+            print_tree(console, found, forward=forward, whole=whole, workflows=workflows, stale=stale)
         counts = f" · {amount(len(found.runs), 'run')}, {amount(len(found.artifacts), 'artifact')}"
         caption(console, opened, more=counts)
         if found.partial:
             console.print("partial: some producers that are named by a link are not in this store", style="yellow")
 
 
-def _print_table(console: Console, lineage: Lineage) -> None:
+def _print_table(console: Console, lineage: Lineage, stale: Mapping[str, Sequence[Staleness]]) -> None:
     """Print the runs of a lineage, latest first, with the artifacts through which they are part of it."""
     names = {node_id(each): clean(each.name) for each in lineage.artifacts}
     read: defaultdict[str, list[str]] = defaultdict(list)
@@ -176,5 +192,16 @@ def _print_table(console: Console, lineage: Lineage) -> None:
             Column("DURATION", [duration(run.duration_s) for run in runs], rank=4, right=True),
             Column("READ", [", ".join(read[run.run_id]) for run in runs], rank=1, folds=True),
             Column("WROTE", [", ".join(wrote[run.run_id]) for run in runs], folds=True),
+            Column("STALE", [_stale(stale.get(run.run_id, ())) for run in runs], rank=1, folds=True),
         ],
     )
+
+
+def _stale(found: Sequence[Staleness]) -> str:
+    """Return which inputs are stale, and since when."""
+    when_it_ran = dict.fromkeys(clean(each.artifact) for each in found if each.when == "ran")
+    since = dict.fromkeys(clean(each.artifact) for each in found if each.artifact not in when_it_ran)
+    told = [
+        f"{words}: {', '.join(names)}" for words, names in (("when it ran", when_it_ran), ("since", since)) if names
+    ]
+    return "; ".join(told)

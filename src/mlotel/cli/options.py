@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import typer
 
@@ -118,6 +118,13 @@ def time_range(since: str | None, until: str | None) -> tuple[int | None, int | 
     return since_ns, until_ns
 
 
+@runtime_checkable
+class _SearchesRanges(Protocol):
+    """A store that searches a time range, which can be another one for some questions."""
+
+    def searching(self, since_ns: int | None = None) -> AbstractContextManager[None]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedStore:
     """A store and the place where it was found. `exists` is False where nothing has been recorded there yet."""
@@ -127,8 +134,10 @@ class OpenedStore:
     exists: bool
     unread: Callable[[], int]
     """How many lines of the store could not be read."""
-    search_since: Callable[[int | None], None] = lambda since_ns: None
-    """Let a backend that searches time ranges look back no further than this (nanoseconds since the epoch)."""
+
+    def searching(self, since_ns: int | None) -> AbstractContextManager[None]:
+        """Let a backend that searches time ranges look back no further than this (nanoseconds since the epoch)."""
+        return self.store.searching(since_ns) if isinstance(self.store, _SearchesRanges) else nullcontext()
 
     @property
     def advice(self) -> str:
@@ -216,13 +225,21 @@ def _open_backend(jaeger: str | None, tempo: str | None, since_ns: int | None) -
         from mlotel.store.tempo import TempoStore
 
         opened, place = TempoStore(tempo or "", headers=headers, since_ns=since_ns), f"Tempo at {tempo}"
-    with opened as store:
-
-        def search_since(since_ns: int | None) -> None:
-            store.search_between(since_ns, None)
+    with opened as store, ExitStack() as local:
+        store.annotated = _annotated(local)
 
         try:
-            yield OpenedStore(store, place, exists=True, unread=lambda: 0, search_since=search_since)
+            yield OpenedStore(store, place, exists=True, unread=lambda: 0)
         finally:  # of what was not found, too
             for problem in store.problems:
                 complain(f"the answer is partial: {problem}")
+
+
+def _annotated(stack: ExitStack) -> Store:
+    """Return the store of this machine, which holds what was said of a backend's runs."""
+    from mlotel.store.files import FileStore
+    from mlotel.store.location import find_store
+    from mlotel.store.memory import MemoryStore
+
+    found = find_store()
+    return MemoryStore() if found is None or not found.exists() else stack.enter_context(FileStore(found))

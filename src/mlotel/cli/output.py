@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,7 +15,7 @@ from mlotel.cli.text import clean
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["complain", "make_console", "print_json", "print_trimmed"]
+__all__ = ["complain", "make_console", "print_json", "print_json_lines", "print_trimmed"]
 
 _PIPE_WIDTH = 1000
 _RAW_CONTROL = re.compile("[\x7f-\x9f]")
@@ -49,11 +50,20 @@ def print_trimmed(console: Console, renderable: RenderableType) -> None:
 
 def print_json(document: object) -> None:
     """Write a JSON document, indented, as one UTF-8 text without raw control characters."""
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
-    # JSON allows DEL and the C1 controls in strings; terminals may obey them
-    text = _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_printable(orjson.dumps(document, option=orjson.OPT_INDENT_2)) + "\n")
     sys.stdout.flush()
+
+
+def print_json_lines(documents: Iterable[object]) -> None:
+    """Write JSON documents as lines, one each, without raw control characters."""
+    for document in documents:
+        sys.stdout.write(_printable(orjson.dumps(document)) + "\n")
+    sys.stdout.flush()
+
+
+def _printable(text: bytes) -> str:
+    # JSON allows DEL and the C1 controls in strings; terminals may obey them
+    return _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text.decode())
 
 
 def complain(message: str) -> None:

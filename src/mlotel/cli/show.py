@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, open_store
+from mlotel.annotation_documents import annotation_document
+from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.record import print_record
+from mlotel.cli.said import print_annotations
 from mlotel.cli.sections import error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
 from mlotel.cli.tables import caption, state_text
@@ -19,6 +21,7 @@ from mlotel.inspection import staleness
 from mlotel.lineage import RECORD, resolve_record, resolve_run
 from mlotel.model import Run
 from mlotel.semconv import attributes as A
+from mlotel.standing import said_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,18 +37,20 @@ def command(
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
 ) -> None:
     """Show one run in full: what ran, when, where and how, and what it read and wrote.
 
     Example: mlotel show 3f9a12c4
     """
-    with open_store(store, jaeger) as opened:
+    with open_store(store, jaeger, tempo) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         record = resolve_record(opened.store, run) if run.startswith(RECORD) else None
         found = resolve_run(opened.store, run) if record is None else record.run
         if output_format is OutputFormat.JSON:
             document = run_document(found, staleness(opened.store, found))
+            document["annotations"] = [annotation_document(each) for each in said_of(opened.store, found)]
             print_json(document if record is None else {"record": record_document(record), **document})
             return
         console = make_console()
@@ -53,6 +58,7 @@ def command(
             print_record(console, record)
         _print_run(console, found)
         print_stale(console, staleness(opened.store, found))
+        print_annotations(console, "Notes, flags and labels", said_of(opened.store, found))
         caption(console, opened)
 
 

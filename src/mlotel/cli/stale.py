@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlotel.cli.text import clean, short_id, when
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["print_stale", "stale_sentence", "stale_text"]
+__all__ = ["print_stale", "stale_lines", "stale_sentence"]
+
+_SHOWN = 3
 
 
 def stale_sentence(stale: Staleness) -> str:
@@ -31,11 +33,23 @@ def stale_sentence(stale: Staleness) -> str:
     return f"stale since it ran: {clean(stale.component)} has a fresher run than the writer of {name}, {fresher}"
 
 
-def stale_text(stale: Staleness) -> Text:
-    """Return the same in colour: what held when the run began stands out."""
+def stale_lines(found: Sequence[Staleness]) -> Iterator[Text]:
+    """Yield lines for a tree: a sentence for what held when the run began, one line for all that came later."""
     from rich.text import Text
 
-    return Text(stale_sentence(stale), style="yellow" if stale.when == "ran" else "dim yellow")
+    ran = [each for each in found if each.when == "ran"]
+    yield from (Text(stale_sentence(each), style="yellow") for each in ran[:_SHOWN])
+    names = [*dict.fromkeys(each.artifact for each in ran[_SHOWN:])]
+    if names:
+        yield Text(f"stale when it ran: {_names(names)} too", style="yellow")
+    names = [*dict.fromkeys(each.artifact for each in found if each.when == "since")]
+    if names:
+        yield Text(f"stale since it ran: {_names(names)}", style="dim")
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(clean(each)) for each in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
 def print_stale(console: Console, found: Iterable[Staleness]) -> None:
@@ -44,6 +58,4 @@ def print_stale(console: Console, found: Iterable[Staleness]) -> None:
     if told:
         console.print("Stale", style="bold")
     for each in told:
-        line = stale_text(each)
-        line.pad_left(2)
-        console.print(line, soft_wrap=True)
+        console.print(f"  {stale_sentence(each)}", style="yellow" if each.when == "ran" else "dim", soft_wrap=True)

@@ -138,19 +138,22 @@ def caption(console: Console, opened: OpenedStore, *, more: str = "") -> None:
 
 
 def print_runs(console: Console, runs: Sequence[Run], *, more: Sequence[Column] = ()) -> None:
-    """Print runs as a table, in the order they come in, with more columns beside."""
+    """Print runs as a table, in the order they come in, with more columns beside.
+
+    Of rank 1, those are left out last.
+    """
     print_table(
         console,
         [
             Column("RUN", [short_id(run.run_id) for run in runs]),
             Column("COMPONENT", [clean(run.component) for run in runs], folds=True),
-            Column("VERSION", [clean(run.version or "") for run in runs], rank=5, folds=True),
-            Column("PIPELINE", [clean(run.pipeline or "") for run in runs], rank=4, folds=True),
+            Column("VERSION", [clean(run.version or "") for run in runs], rank=6, folds=True),
+            Column("PIPELINE", [clean(run.pipeline or "") for run in runs], rank=5, folds=True),
             Column("STATE", [state_text(console, run.state) for run in runs]),
-            Column("STARTED", [when(run.start_ns) for run in runs], rank=1),
-            Column("DURATION", [duration(run.duration_s) for run in runs], rank=2, right=True),
-            Column("IN", [str(len(run.inputs)) for run in runs], rank=3, right=True),
-            Column("OUT", [str(len(run.outputs)) for run in runs], rank=3, right=True),
+            Column("STARTED", [when(run.start_ns) for run in runs], rank=2),
+            Column("DURATION", [duration(run.duration_s) for run in runs], rank=3, right=True),
+            Column("IN", [str(len(run.inputs)) for run in runs], rank=4, right=True),
+            Column("OUT", [str(len(run.outputs)) for run in runs], rank=4, right=True),
             *more,
         ],
     )

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlotel.cli.output import print_trimmed
+from mlotel.cli.stale import stale_lines
 from mlotel.cli.tables import describe_artifact, describe_run
 from mlotel.cli.text import amount, clean, short_id
 from mlotel.lineage import SubWorkflow, node_id
-from mlotel.model import Lineage
+from mlotel.model import Lineage, Staleness
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ def print_tree(
     forward: bool = False,
     whole: bool = True,
     workflows: Mapping[str, Sequence[SubWorkflow]] = MappingProxyType({}),
+    stale: Mapping[str, Sequence[Staleness]] = MappingProxyType({}),
 ) -> None:
     """Print a lineage as a tree, going back in time from the root, or forward.
 
@@ -41,11 +43,12 @@ def print_tree(
     read an artifact are below it, and below a run what it wrote. A node that stands in several places is printed in
     the first and referred to in the others; what lies deeper than the terminal has room for is continued in a tree of
     its own. `whole` says that the walk was not cut by a depth or a time, so that an artifact without a producer is a
-    source, and one without a reader an end. `workflows` are those of other pipelines that runs started, by run id.
+    source, and one without a reader an end. `workflows` are those of other pipelines that runs started, and `stale` is
+    why inputs of runs are stale, both by run id.
     """
     levels = min(_MOST_LEVELS, max(1, (console.width - _LABEL) // _INDENT))
     branches = _ForwardBranches if forward else _Branches
-    for tree in branches(console, lineage, whole, levels, workflows).trees():
+    for tree in branches(console, lineage, whole, levels, workflows, stale).trees():
         print_trimmed(console, tree)
 
 
@@ -59,8 +62,10 @@ class _Branches:
         whole: bool,
         levels: int,
         workflows: Mapping[str, Sequence[SubWorkflow]],
+        stale: Mapping[str, Sequence[Staleness]],
     ) -> None:
         self._workflows = workflows
+        self._stale = stale
         self._console = console
         self._lineage = lineage
         self._whole = whole
@@ -150,7 +155,7 @@ class _Branches:
 
         if node in self._runs:
             label = Text("depends on ", style="dim") if reader in self._runs else Text()
-            return label.append_text(describe_run(self._console, self._runs[node])).append_text(self._folded(node))
+            return label.append_text(describe_run(self._console, self._runs[node])).append_text(self._below(node))
         artifact = self._artifacts[node]
         label = describe_artifact(artifact)
         name = self._name_read(node, reader)
@@ -163,7 +168,7 @@ class _Branches:
             if found_by:
                 label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
             if run not in self._shown:
-                label.append_text(self._folded(run))
+                label.append_text(self._below(run))
         elif self._whole and not self._writers[node]:
             label.append("\nno run wrote it" + (f": {clean(artifact.uri)}" if artifact.uri else ""), style="dim")
         return label
@@ -172,6 +177,13 @@ class _Branches:
         if run_id in self._shown:
             return self._reference(run_id, None, "↑", "shown above")
         return describe_run(self._console, self._runs[run_id])
+
+    def _below(self, run_id: str) -> Text:
+        """Further lines of a run: the workflows that it started, and why inputs of it are stale."""
+        label = self._folded(run_id)
+        for line in stale_lines(self._stale.get(run_id, ())):
+            label.append("\n").append_text(line)
+        return label
 
     def _folded(self, run_id: str) -> Text:
         """A line for each workflow of another pipeline that the run started."""
@@ -241,7 +253,7 @@ class _ForwardBranches(_Branches):
             found_by = self._found_by.get((node_id(above), node))
             if found_by:
                 label.append(f"  (found by {_WAYS.get(found_by) or clean(found_by)})", style="dim")
-        return label.append_text(self._folded(node))
+        return label.append_text(self._below(node))
 
     def _reference(self, node: str, reader: str | None, arrow: str, where: str) -> Text:
         return super()._reference(node, None, arrow, where)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from mlotel.errors import QueryError
 from mlotel.store.conditions import Condition
 
 __all__ = ["WhereCommand", "WhereOption", "conditions_of"]
@@ -53,6 +54,8 @@ def conditions_of(said: Sequence[str] | None) -> tuple[Condition, ...]:
 def _condition(words: Sequence[str]) -> Condition:
     if len(words) == 1:
         return Condition.parse_word(words[0])
+    if len(words) == 2 and words[1] != "exists":
+        raise QueryError(f"--where {words[0]} {words[1]} needs a value")
     return Condition.parse(words[0], words[1], *words[2:])
 
 

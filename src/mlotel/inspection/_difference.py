@@ -20,7 +20,6 @@ _CODE = {
     "dirty": A.MLOTEL_VCS_DIRTY,
     "repository": A.VCS_REPOSITORY_URL_FULL,
     "code": A.MLOTEL_CODE_DIGEST,
-    "version": A.MLOTEL_COMPONENT_VERSION,
 }
 _PACKAGES = {"packages": A.MLOTEL_ENVIRONMENT_DIGEST}
 _ENVIRONMENT = {
@@ -99,7 +98,7 @@ def difference(before: Run, after: Run) -> Difference:
         after=after,
         verdict=verdict(before, after, inputs),
         outcome=tuple(_changes(_outcome(before), _outcome(after))),
-        code=_attributes(before, after, _CODE),
+        code=(*_changes({"version": before.version}, {"version": after.version}), *_attributes(before, after, _CODE)),
         packages=_attributes(before, after, _PACKAGES),
         params=tuple(_changes(before.params, after.params)),
         inputs=tuple(pair for pair in inputs if pair.kind != "same"),
@@ -130,13 +129,20 @@ def _change(key: str, before: object, after: object) -> Change | None:
     if _is_number(before) and _is_number(after):
         if before == after or (before != before and after != after):
             return None
-        absolute = after - before
-        if not math.isfinite(absolute):
-            return Change(key, before, after)
-        return Change(key, before, after, absolute, absolute / abs(before) if before else None)
+        return Change(key, before, after, *_amounts(before, after))
     if before == after and isinstance(before, bool) is isinstance(after, bool):
         return None
     return Change(key, before, after)
+
+
+def _amounts(before: float, after: float) -> tuple[float | None, float | None]:
+    """Return the absolute and the relative change, None for what is no finite number."""
+    try:
+        absolute = after - before
+        relative = absolute / abs(before) if before else math.inf
+        return absolute if math.isfinite(absolute) else None, relative if math.isfinite(relative) else None
+    except OverflowError:  # integers that no float can hold
+        return None, None
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
+from time import time_ns
 
 from mlotel.freshness import STALE_AFTER_NS, Made, Read, judge
+from mlotel.inspection._reruns import Reruns
 from mlotel.lineage import Producers
 from mlotel.model import Run, Staleness
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
-from mlotel.store.conditions import Condition
 
 __all__ = ["staleness", "staleness_of_all"]
-
-_OK = (Condition("state", "=", "ok"),)
-_FIRST, _MORE = 4, 8
-"""How many later runs are asked for at first, as one will do as a rule, and how many times more after that."""
 
 
 def staleness(store: Store, run: Run, now_ns: int | None = None) -> tuple[Staleness, ...]:
@@ -48,7 +43,7 @@ def staleness_of_all(
         StoreError: the store cannot be read.
     """
     known = tuple(runs)
-    judges = _Judge(store, known, time.time_ns() if now_ns is None else now_ns)
+    judges = _Judge(store, known, time_ns() if now_ns is None else now_ns)
     found = {run.run_id: tuple(judges.of(run)) for run in known}
     return {run_id: reasons for run_id, reasons in found.items() if reasons}
 
@@ -60,7 +55,7 @@ class _Judge:
         self._store = store
         self._now_ns = now_ns
         self._producers = Producers(store, known)
-        self._latest: dict[str, Made | None] = {}
+        self._reruns: dict[str, Reruns] = {}
         self._made: dict[str, Made] = {}
 
     def of(self, run: Run) -> Iterator[Staleness]:
@@ -86,29 +81,10 @@ class _Judge:
         return self._made[run.run_id]
 
     def _later(self, producer: Made, after_ns: int, before_ns: int) -> Iterator[Made]:
-        """The runs of the producer's component that began between two times and ended ok, latest first."""
-        if not self._has_later(producer, after_ns):
-            return
-        until_ns, seen, limit = before_ns - 1, set[str](), _FIRST
-        for _ in count():
-            runs = self._store.runs(
-                component=producer.component, since_ns=after_ns + 1, until_ns=until_ns, where=_OK, limit=limit
-            )
-            fresh = [run for run in runs if run.run_id not in seen]
-            yield from map(self._made_by, fresh)
-            if len(runs) < limit:
-                return
-            # again from where it was cut off, with those that began at the same time
-            seen.update(run.run_id for run in fresh)
-            until_ns, limit = runs[-1].start_ns, limit * _MORE
-
-    def _has_later(self, producer: Made, after_ns: int) -> bool:
-        """Whether any run of the component began later at all: most questions end here."""
-        if producer.component not in self._latest:
-            runs = self._store.runs(component=producer.component, where=_OK, limit=1)
-            self._latest[producer.component] = self._made_by(runs[0]) if runs else None
-        latest = self._latest[producer.component]
-        return latest is not None and latest.start_ns > after_ns
+        name = producer.component
+        if name not in self._reruns:
+            self._reruns[name] = Reruns(self._store, name)
+        return self._reruns[name].between(after_ns, before_ns)
 
 
 def _threshold(run: Run) -> int | None:

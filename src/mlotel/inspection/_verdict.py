@@ -88,7 +88,7 @@ def _sentence(before: Run, after: Run, differing: Sequence[Cause], rest: Sequenc
         parts.append(f"same {_listed(same, most=len(same))}")
     if len(differing) > 1:
         others = _listed([each.text for each in differing[1:]])
-        parts += [f"{differing[0].text}, which is the likeliest explanation", f"{others} as well"]
+        parts += [f"{differing[0].text}, the likeliest explanation", f"also {others}"]
     elif differing:
         parts.append(differing[0].text)
     unknown = [each for each in rest if each.state == "unknown"]

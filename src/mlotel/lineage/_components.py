@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Protocol, runtime_checkable
 
 from mlotel.model import Run
@@ -142,6 +141,8 @@ def run_tags(runs: Iterable[Run]) -> tuple[RunTag, ...]:
 
 
 def _median(runs: Sequence[Run]) -> float | None:
+    from statistics import median  # it loads decimal and random, which most commands do without
+
     durations = [run.duration_s for run in runs if run.duration_s is not None]
     return median(durations) if durations else None
 

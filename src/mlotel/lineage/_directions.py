@@ -134,29 +134,27 @@ class Forward:
         self._records = records
         self._by_digest: dict[str, _Reads] = {}
         self._by_run: dict[str, _Reads] = {}
+        self._producers: dict[tuple[str, str | None], Crossing] = {}
 
     def expect_runs(self, runs: Collection[Run]) -> None:
         """Read together what `through` and `beside` will look for."""
-        spans = [(run.trace_id, span_id) for run in runs for span_id in _spans_of(run)]
-        self._records.expect_readers(spans)
+        spans = ((run.trace_id, span_id) for run in runs for span_id in _spans_of(run))
+        self._expect(self._records.expect_readers(spans))
         self._records.expect_dependents(runs)
-        _expect_producers(self._records, [read for span in spans for read in self._records.readers(*span)])
 
     def expect_artifacts(self, near: Collection[Artifact]) -> None:
         """Read together what `across` will look for."""
         records = self._records
-        records.expect_runs(each.run_id for each in near)
-        _expect_producers(records, [each for each in near if each.direction == "input"])
-        digests = {each.digest for each in near if each.digest and not is_empty(each)}
-        records.expect_reads(digests)
-        writers = [run for each in near if (run := records.run(each.run_id)) is not None]
-        self.expect_runs(writers)
-        reads = [read for digest in digests for read in records.reads(digest)]
-        _expect_producers(records, reads)
-        linked = [
-            read for run in writers for span_id in _spans_of(run) for read in records.readers(run.trace_id, span_id)
-        ]
-        records.expect_runs(read.run_id for read in (*reads, *linked))
+        writes = [each for each in near if each.direction == "output"]
+        records.expect_runs(each.run_id for each in writes)
+        self.expect_runs([run for each in writes if (run := records.run(each.run_id)) is not None])
+        _expect_producers(records, [each for each in near if each.direction != "output"])
+        self._expect(records.expect_reads(each.digest for each in near if each.digest and not is_empty(each)))
+
+    def _expect(self, reads: Collection[Artifact]) -> None:
+        """Read together who read, and who wrote what they read."""
+        self._records.expect_runs(read.run_id for read in reads)
+        _expect_producers(self._records, reads)
 
     def through(self, run: Run, via: Artifact | None) -> Sequence[Artifact]:
         """What the run wrote, other than outputs that name what they came from and do not name `via`."""
@@ -220,7 +218,9 @@ class Forward:
     def _told_apart(self, reads: Iterable[Artifact]) -> _Reads:
         found: defaultdict[_Origin, list[tuple[Artifact, Crossing]]] = defaultdict(list)
         for read in reads:
-            crossing = _producer(self._records, read)
+            crossing = self._producers.get(io_id(read))  # one read is come to by its digest and by its link
+            if crossing is None:
+                crossing = self._producers[io_id(read)] = _producer(self._records, read)
             found[_origin(read, crossing)].append((read, crossing))
         return found
 
@@ -280,13 +280,20 @@ def _linked(records: Records, read: Artifact) -> Crossing | None:
     run = records.run_of_span(read.link.trace_id, read.link.span_id)
     if run is None:
         return Crossing(read, lost=True)
-    written = next((each for each in run.outputs if each.span_id == read.link.span_id), None)
+    written = _written_by(run, read.link.span_id)
     if written is None:  # the link names the run, or another of its spans
         written = next((each for each in run.outputs if each.digest and each.digest == read.digest), None)
     elif _contradicts(written, read):
         return None
     resolved_by = read.link.resolved_by or _LINK
     return Crossing(written or read, (Far(run, written or read, resolved_by),))
+
+
+def _written_by(run: Run, span_id: str) -> Artifact | None:
+    for each in run.outputs:
+        if each.span_id == span_id:
+            return each
+    return None
 
 
 def _by_digest(records: Records, read: Artifact) -> Crossing:

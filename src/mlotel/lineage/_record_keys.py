@@ -40,7 +40,7 @@ def resolve_record(
 
     Args:
         store: where to look.
-        key: the key as it was logged, with ``record:`` before it or without.
+        key: the key as it was logged; ``record:`` may stand before it, and must before a key that begins so itself.
         secret: what keys were hashed with; by default what `MLOTEL_RECORD_KEY_SECRET` says.
         since_ns: only predictions made at or after this time, nanoseconds since the epoch.
         until_ns: only predictions made at or before this time.

@@ -41,8 +41,8 @@ Span = tuple[str, str]
 class Records:
     """What one walk has read from the store: nothing is asked for twice.
 
-    Each ``expect`` says what will be asked for, which a store that can answers together; without it, and from any
-    other store, things are read one by one.
+    Each ``expect`` says what will be asked for: a store that can answers it together, of any other store it is asked
+    one by one as it is wanted.
     """
 
     def __init__(self, store: Store) -> None:
@@ -133,22 +133,28 @@ class Records:
             found = _by_digest(self._together.artifacts_with_digests(missing, direction="output"))
             self._writers |= {digest: _earliest_first(found[digest]) for digest in missing}
 
-    def expect_reads(self, digests: Iterable[str]) -> None:
-        """`reads` will be asked for these."""
+    def expect_reads(self, digests: Iterable[str]) -> Sequence[Artifact]:
+        """`reads` will be asked for these; return what was read for it now."""
         missing = {digest for digest in digests if digest not in self._reads}
-        if self._together and missing:
-            found = _by_digest(self._together.artifacts_with_digests(missing, direction="input"))
-            self._reads |= {digest: found[digest] for digest in missing}
+        if not self._together or not missing:
+            return ()
+        reads = self._together.artifacts_with_digests(missing, direction="input")
+        found = _by_digest(reads)
+        self._reads |= {digest: found[digest] for digest in missing}
+        return reads
 
-    def expect_readers(self, spans: Iterable[Span]) -> None:
-        """`readers` will be asked for these."""
+    def expect_readers(self, spans: Iterable[Span]) -> Sequence[Artifact]:
+        """`readers` will be asked for these; return what was read for it now."""
         missing = {span for span in spans if span not in self._linked}
-        if self._together and missing:
-            found: defaultdict[Span, list[Artifact]] = defaultdict(list)
-            for each in self._together.readers_of_spans(missing):
-                if each.link is not None:
-                    found[each.link.trace_id, each.link.span_id].append(each)
-            self._linked |= {span: found[span] for span in missing}
+        if not self._together or not missing:
+            return ()
+        reads = self._together.readers_of_spans(missing)
+        found: defaultdict[Span, list[Artifact]] = defaultdict(list)
+        for each in reads:
+            if each.link is not None:
+                found[each.link.trace_id, each.link.span_id].append(each)
+        self._linked |= {span: found[span] for span in missing}
+        return reads
 
     def expect_dependents(self, runs: Iterable[Run]) -> None:
         """`dependents` will be asked for these."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlotel import uris
 from mlotel.errors import AmbiguousReferenceError, ArtifactError, RunNotFoundError
 from mlotel.lineage._models import models_named
+from mlotel.lineage._nearest import meant, nearest_run
 from mlotel.lineage._record_keys import RECORD, resolve_record
 from mlotel.model import Artifact, Run
 from mlotel.store import Store
@@ -83,7 +84,8 @@ def resolve_run(store: Store, what: str) -> Run:
     found = store.find_runs(reference) if _HEX.fullmatch(reference) else ()
     runs = {run.run_id: run for run in found if run.run_id == reference} or {run.run_id: run for run in found}
     if not runs:
-        raise RunNotFoundError(f"no run {what!r}: `mlotel runs` lists the runs; an id needs 4 digits or more")
+        advice = nearest_run(store, reference) or ": `mlotel runs` lists the runs; an id needs 4 digits or more"
+        raise RunNotFoundError(f"no run {what!r}{advice}")
     if len(runs) > 1:
         raise _ambiguous(what, [_describe_run(run) for run in runs.values()])
     return next(iter(runs.values()))
@@ -99,7 +101,7 @@ def _first(store: Store, text: str, what: str, exact: Iterable[_Way], prefix: It
     # Two ways to one thing are one candidate.
     candidates = {root_id(root): root for way in prefix for root in way(store, text)}
     if not candidates:
-        raise RunNotFoundError(f"no run or artifact answers to {what!r}: {_FIX}")
+        raise RunNotFoundError(f"no run or artifact answers to {what!r}{meant(store, what) or f': {_FIX}'}")
     if len(candidates) > 1:
         raise _ambiguous(what, [_describe(root) for root in candidates.values()])
     return next(iter(candidates.values()))
@@ -209,7 +211,7 @@ def _name(store: Store, text: str) -> Iterable[Artifact]:
 
 
 def _record(store: Store, text: str) -> Iterable[Run]:
-    yield resolve_record(store, text).run
+    yield resolve_record(store, RECORD + text).run
 
 
 _WAYS: dict[str, tuple[tuple[_Way, ...], tuple[_Way, ...]]] = {

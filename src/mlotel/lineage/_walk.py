@@ -131,7 +131,7 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
                 graph.root = node
             else:
                 found = crossing.far[0].resolved_by if crossing.far else None
-                graph.add_edge(_edge(node, run, reads=direction.reads_near, resolved_by=found))
+                graph.join(node, run, reads=direction.reads_near, resolved_by=found)
             if depth is not None and level >= depth:
                 continue
             graph.partial |= crossing.lost
@@ -139,7 +139,7 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
                 if not within(far.run):
                     continue
                 graph.add_run(far.run)
-                graph.add_edge(_edge(node, far.run, reads=not direction.reads_near, resolved_by=far.resolved_by))
+                graph.join(node, far.run, reads=not direction.reads_near, resolved_by=far.resolved_by)
                 entries.append((far.run, far.instance, direction.narrows(far)))
         for run in met.values() if depth is None or level < depth else ():
             beside, lost = direction.beside(run)
@@ -147,7 +147,7 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
             for other in beside:
                 if within(other):
                     graph.add_run(other)
-                    graph.add_edge(_by_hand(other, run, back=direction.reads_near))
+                    graph.join_by_hand(*((other, run) if direction.reads_near else (run, other)))
                     entries.append((other, None, False))
         near, met = [], {}
         direction.expect_runs({run.run_id: run for run, _, _ in entries}.values())
@@ -163,17 +163,6 @@ def _explore(graph: _Graph, direction: Direction, root: Root, depth: int | None,
             seen.update(io_id(each) for each in fresh)
             near.extend((each, run) for each in fresh)
         level += 1
-
-
-def _by_hand(other: Run, run: Run, *, back: bool) -> Edge:
-    before, after = (other, run) if back else (run, other)
-    return Edge(before.run_id, after.run_id, "depends_on")
-
-
-def _edge(node: str, run: Run, *, reads: bool, resolved_by: str | None) -> Edge:
-    if reads:
-        return Edge(node, run.run_id, "read", resolved_by)
-    return Edge(run.run_id, node, "write")
 
 
 class _Graph:
@@ -197,11 +186,22 @@ class _Graph:
             self._artifacts[node] = artifact
         return node
 
-    def add_edge(self, edge: Edge) -> None:
-        key = (edge.source, edge.target, edge.kind)
-        known = self._edges.get(key)
-        if known is None or (known.resolved_by is None and edge.resolved_by is not None):
-            self._edges[key] = edge
+    def join(self, node: str, run: Run, *, reads: bool, resolved_by: str | None) -> None:
+        """Add what a run read, and how it is known where that came from; or what it wrote."""
+        if reads:
+            self._add_edge(node, run.run_id, "read", resolved_by)
+        else:
+            self._add_edge(run.run_id, node, "write", None)
+
+    def join_by_hand(self, before: Run, after: Run) -> None:
+        """Add that one run was said to depend on another."""
+        self._add_edge(before.run_id, after.run_id, "depends_on", None)
+
+    def _add_edge(self, source: str, target: str, kind: str, resolved_by: str | None) -> None:
+        step = (source, target, kind)
+        known = self._edges.get(step)
+        if known is None or (known.resolved_by is None and resolved_by is not None):
+            self._edges[step] = Edge(source, target, kind, resolved_by)
 
     def lineage(self) -> Lineage:
         return Lineage(

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from mlotel.sdk._runtime import configure, flush, runtime, shutdown
+from mlotel.sdk._recorder import Recorder
+from mlotel.sdk._runtime import configure, default_store, flush, recorder, retractions_changed, runtime, shutdown
+from mlotel.sdk._tracer import Lines
 
-__all__ = ["configure", "flush", "runtime", "shutdown"]
+__all__ = [
+    "Lines",
+    "Recorder",
+    "configure",
+    "default_store",
+    "flush",
+    "recorder",
+    "retractions_changed",
+    "runtime",
+    "shutdown",
+]

@@ -46,7 +46,7 @@ class RetractionLookup:
         *,
         refresh_s: float = 2.0,
         timeout_s: float = 2.0,
-        bite: int = 32 * 2**20,
+        bite: int = 8 * 2**20,
         limit: int = 65_536,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +61,7 @@ class RetractionLookup:
             os.register_at_fork(after_in_child=lambda: _forked(reference))
 
     def _reset(self) -> None:
+        self._whole = self._root is None
         self._look_at = float("inf") if self._root is None else float("-inf")
         self._watch: Watch | None = None
         self._seen: State | None = None
@@ -68,10 +69,14 @@ class RetractionLookup:
         self._held: Retractions | None = None
         self._known: dict[_Key, tuple[RetractedLabel, ...]] = {}
 
-    def any(self) -> bool:
-        """Whether there is anything that may not be read."""
-        if self._monotonic() >= self._look_at:
-            self._look()
+    def any(self, *, whole: bool = False) -> bool:
+        """Whether anything bears a retracted label.
+
+        Args:
+            whole: read all that nobody has indexed yet, however long it takes.
+        """
+        if self._monotonic() >= self._look_at or (whole and not self._whole):
+            self._look(whole)
         return self._held is not None
 
     def of(self, artifact: Artifact) -> tuple[RetractedLabel, ...]:
@@ -103,19 +108,19 @@ class RetractionLookup:
                 self._store.close()
             self._reset()
 
-    def _look(self) -> None:
+    def _look(self, whole: bool) -> None:
         with self._lock:
-            if self._monotonic() < self._look_at:  # another thread was faster
+            if self._monotonic() < self._look_at and (self._whole or not whole):  # another thread was faster
                 return
             try:
-                self._refresh()
+                self._refresh(None if whole else self._bite)
                 wait = self._refresh_s
             except Exception as error:  # what cannot be asked is left alone for a while
                 logger.debug("mlotel: retractions cannot be read: %s", error, exc_info=error)
-                wait = 10 * self._refresh_s
+                wait, self._whole = 10 * self._refresh_s, True
             self._look_at = self._monotonic() + wait
 
-    def _refresh(self) -> None:
+    def _refresh(self, bite: int | None) -> None:
         assert self._root is not None
         folder = self._root / SEGMENTS
         if self._watch is None:
@@ -124,12 +129,13 @@ class RetractionLookup:
             state = self._watch.look()
         except OSError:  # no store, or none any more
             self.close()
+            self._whole = True
             return
         if state is self._seen:
             return
         self._known.clear()
         store = self._store or FileStore(self._root, timeout_s=self._timeout_s)
-        complete = store.refresh(max_bytes=self._bite)
+        self._whole = store.refresh(max_bytes=bite)
         self._held = None
         if store.annotations(kind="retract"):
             from mlotel.labels import Retractions  # the walk is loaded where there is something to look for
@@ -138,7 +144,7 @@ class RetractionLookup:
         if self._held is None:
             store.close()
         self._store = None if self._held is None else store
-        self._seen = state if complete else None
+        self._seen = state if self._whole else None
 
     def _after_fork(self) -> None:
         """In the child: the parent's connection must be neither used nor closed."""

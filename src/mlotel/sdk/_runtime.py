@@ -23,10 +23,11 @@ from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
+from mlotel.sdk._recorder import Recorder
 from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import JournalEvents, LoggerEvents, NoEvents, Tee
-from mlotel.sdk._tracer import JournalTracer, RandomIds
+from mlotel.sdk._tracer import JournalTracer, Lines, RandomIds
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
@@ -38,7 +39,7 @@ from mlotel.store.producers import ProducerLookup
 if TYPE_CHECKING:
     from mlotel.sdk._providers import Collector
 
-__all__ = ["configure", "flush", "runtime", "shutdown"]
+__all__ = ["configure", "default_store", "flush", "recorder", "retractions_changed", "runtime", "shutdown"]
 
 EXIT_SECONDS = 2.0
 SPOOL = "spool"
@@ -150,6 +151,31 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     # a forked child leaves its parent's collector alone
     done = [collector.close(timeout) for collector in collectors] if here else []
     return all(done)
+
+
+def default_store() -> Path | None:
+    """Return the folder of the embedded store, whether it is there or not; None where it is switched off."""
+    return _settings.store_root
+
+
+def recorder(lines: Lines | None) -> Recorder:
+    """Return what writes a record of something that was said after the fact.
+
+    Args:
+        lines: the store, None for none. The logger of the application or of a collector takes it in any case.
+    """
+    resource = _settings.resource()
+    logs = None
+    if not _settings.disabled and (_settings.otlp or _application()[1] is not None):  # else there is no need for a run
+        logs = runtime().logs
+    return Recorder(lines, LineEncoder(resource, SCOPE_NAME, __version__), logs)
+
+
+def retractions_changed() -> None:
+    """Let the runs of this process see at once that this process retracted a label, or gave one."""
+    with _lock:
+        if _state is not None:
+            _state.runtime.retractions.look_again()
 
 
 def _retire() -> None:
@@ -268,6 +294,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         inherited=environment.artifacts(settings.environment),
         parent=carriers.parse_traceparent(settings.environment.get(environment.TRACEPARENT)),
         pipeline=settings.environment.get(environment.PIPELINE, "").strip()[:255] or None,
+        logs=sinks[0] if loggers is not None else None,
         retractions=RetractionLookup(root if embedded else None),
         record_keys=RecordKeys(settings.record_secret),
         predictions=PredictionLog(root) if embedded and root is not None else None,

@@ -422,7 +422,8 @@ MLOTEL_QUALITY_SCORE_NAME: Final = "mlotel.quality.score.name"
 """Name of a score of a model's quality."""
 
 MLOTEL_RECORD_KEY_HASH: Final = "mlotel.record.key.hash"
-"""Keyed hash of the key of the record that a prediction is for. Only recorded when asked for."""
+"""Hash of the key of the record that a prediction is for, keyed with a secret where the user gave one. Never a
+metric label. Only recorded where keys were logged."""
 
 MLOTEL_REPLICA: Final = "mlotel.replica"
 """Which of several concurrent replicas of a component this process is."""

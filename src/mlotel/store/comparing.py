@@ -119,10 +119,15 @@ def _searcher(pattern: str) -> Callable[[str], bool]:
     import pyarrow
     import pyarrow.compute as compute
 
-    options = compute.MatchSubstringOptions(pattern.encode("utf-8", "replace").decode())
+    options = compute.MatchSubstringOptions(_encodable(pattern))
 
     def search(text: str) -> bool:
-        scalar = pyarrow.scalar(text.encode("utf-8", "replace").decode(), pyarrow.large_utf8())
+        scalar = pyarrow.scalar(_encodable(text), pyarrow.large_utf8())
         return bool(compute.call_function("match_substring_regex", [scalar], options).as_py())
 
     return search
+
+
+def _encodable(text: str) -> str:
+    """The text with replacement characters for halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

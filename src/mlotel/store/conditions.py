@@ -11,89 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mlotel.errors import QueryError
-from mlotel.model import RUN_STATES, Artifact, Run
-from mlotel.semconv import attributes as A
+from mlotel.model import RUN_STATES, Run
 from mlotel.store import comparing
+from mlotel.store.condition_keys import key_named
 from mlotel.store.times import format_time, parse_duration, parse_time
 
 __all__ = ["Condition"]
 
-_TEXT_OPS = ("=", "!=", "~", "exists")
-_NUMBER_OPS = ("=", "!=", "<", "<=", ">", ">=", "exists")
-_ORDER_OPS = ("<", "<=", ">", ">=", "exists")
-_ALL_OPS = ("=", "!=", "<", "<=", ">", ">=", "~", "exists")
 # What `test` calls them needs no quotes in a shell.
 _SPELLINGS = {"==": "=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # what no JSON encoder writes with an escape
 _ONE_WORD = re.compile(r"(.+?)\s*(!=|<=|>=|==|=|<|>|~)\s*(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """How a key is asked about: its operators, what kind of value it has, and the values that a run has for it."""
-
-    ops: tuple[str, ...]
-    kind: str  # text, scalar, number, time, artifact
-    attribute: str | None
-    values: Callable[[Run], Iterable[object]]
-
-
-def _one(value: object) -> Iterable[object]:
-    return () if value is None or value == "" else (value,)
-
-
-def _error(run: Run, part: str) -> Iterable[object]:
-    return _one((run.error or {}).get(part))
-
-
-def _artifacts(run: Run) -> tuple[Artifact, ...]:
-    return (*run.inputs, *run.outputs)
-
-
-_KEYS = {
-    "component": _Key(_TEXT_OPS, "text", A.MLOTEL_COMPONENT_NAME, lambda run: _one(run.component)),
-    "pipeline": _Key(_TEXT_OPS, "text", A.CICD_PIPELINE_NAME, lambda run: _one(run.pipeline)),
-    "version": _Key(_TEXT_OPS, "text", A.MLOTEL_COMPONENT_VERSION, lambda run: _one(run.version)),
-    "service": _Key(_TEXT_OPS, "text", A.SERVICE_NAME, lambda run: _one(run.service)),
-    "state": _Key(_TEXT_OPS, "text", A.MLOTEL_RUN_STATE, lambda run: (run.state,)),
-    "error.type": _Key(_TEXT_OPS, "text", A.ERROR_TYPE, lambda run: _error(run, "type")),
-    "error.message": _Key(_TEXT_OPS, "text", None, lambda run: _error(run, "message")),
-    "time": _Key(_ORDER_OPS, "time", None, lambda run: (run.start_ns,)),
-    "duration": _Key(_ORDER_OPS, "number", None, lambda run: _one(run.duration_s)),
-    "artifact": _Key(_TEXT_OPS, "artifact", None, _artifacts),
-    "input": _Key(_TEXT_OPS, "artifact", None, lambda run: run.inputs),
-    "output": _Key(_TEXT_OPS, "artifact", None, lambda run: run.outputs),
-}
-# Of each of these there are as many keys as users made up: param.depth, tag.team.
-_FAMILIES = ("param", "metric", "tag", "attribute")
-
-
-def _key(name: str) -> _Key:
-    known = _KEYS.get(name)
-    if known is not None:
-        return known
-    family, _, rest = name.partition(".")
-    if rest and family == "param":
-        return _Key(_ALL_OPS, "scalar", f"{A.MLOTEL_PARAM}.{rest}", lambda run: _one(run.params.get(rest)))
-    if rest and family == "metric":
-        return _Key(_NUMBER_OPS, "number", f"{A.MLOTEL_METRIC}.{rest}", lambda run: _one(run.metrics.get(rest)))
-    if rest and family == "tag":
-        return _Key(_ALL_OPS, "scalar", f"{A.MLOTEL_TAG}.{rest}", lambda run: _one(run.tags.get(rest)))
-    if rest and family == "attribute":
-        return _Key(_ALL_OPS, "scalar", rest, lambda run: comparing.elements(run.attributes.get(rest)))
-    raise QueryError(f"{name!r} is nothing that runs are found by: {_fix(name)}")
-
-
-def _fix(name: str) -> str:
-    from difflib import get_close_matches
-
-    family, _, rest = name.partition(".")
-    if family in _FAMILIES:
-        return f"say which one, as in {family}.NAME"
-    near = [f"{each}.{rest or 'NAME'}" for each in get_close_matches(family.lower(), _FAMILIES)]
-    near += get_close_matches(name.lower(), _KEYS)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"there are {', '.join([*_KEYS, *(f'{each}.NAME' for each in _FAMILIES)])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +49,7 @@ class Condition:
     value: str | int | float | bool
 
     def __post_init__(self) -> None:
-        key = _key(self.key)
+        key = key_named(self.key)
         if self.op not in key.ops:
             raise QueryError(f"{self.key} cannot be asked with {self.op!r}: use {', '.join(key.ops)}")
         value = self.value
@@ -161,7 +89,7 @@ class Condition:
         """
         key = key.strip()
         op = _SPELLINGS.get(op.strip(), op.strip())
-        kind = _key(key)
+        kind = key_named(key)
         parsed: str | int | float | bool = value
         if op == "exists":
             parsed = _yes_or_no(value)
@@ -195,7 +123,15 @@ class Condition:
     @property
     def attribute(self) -> str | None:
         """The attribute of the run's span, or of its resource, that holds the value; None if there is none."""
-        return _key(self.key).attribute
+        return key_named(self.key).attribute
+
+    @property
+    def word(self) -> bytes | None:
+        """What the JSON of every run holds that meets the condition; None where that cannot be said."""
+        attribute = self.attribute
+        if attribute is None or (self.op == "exists" and not self.value) or _PLAIN.fullmatch(attribute) is None:
+            return None
+        return f'"{attribute}"'.encode()
 
     @property
     def number(self) -> int | float | None:
@@ -207,7 +143,7 @@ class Condition:
     @property
     def needs_artifacts(self) -> bool:
         """Whether the artifacts of a run decide."""
-        return _key(self.key).kind == "artifact"
+        return key_named(self.key).kind == "artifact"
 
     def matches(self, run: Run) -> bool:
         """Whether the condition holds for a run."""
@@ -215,11 +151,11 @@ class Condition:
 
     def values(self, run: Run) -> Iterable[object]:
         """The values that a run has for the key; several where one of them will do."""
-        return _key(self.key).values(run)
+        return key_named(self.key).values(run)
 
     def meets(self, values: Iterable[object]) -> bool:
         """Whether the condition holds for a run that has these values for the key."""
-        kind, values = _key(self.key).kind, tuple(values)
+        kind, values = key_named(self.key).kind, tuple(values)
         if self.op == "exists":
             return bool(values) is self.value
         if self.op == "!=":

@@ -127,10 +127,16 @@ class Fetching(ABC, Generic[S]):
         """Whether an answer so far may lack something that could not be read; `problems` says what."""
         return bool(self._problems)
 
-    def search_between(self, since_ns: int | None, until_ns: int | None) -> None:
-        """Search this time range from now on, nanoseconds since the epoch; None as if it had never been said."""
-        with self._lock:
-            self._since, self._until = since_ns, until_ns
+    @contextmanager
+    def searching(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterator[None]:
+        """Search another time range meanwhile, nanoseconds since the epoch; None leaves an end of it as it is."""
+        before = self._since, self._until
+        self._since = before[0] if since_ns is None else since_ns
+        self._until = before[1] if until_ns is None else until_ns
+        try:
+            yield
+        finally:
+            self._since, self._until = before
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -170,14 +176,17 @@ class Fetching(ABC, Generic[S]):
                     self._note(f"there is more than {asked} requests bring: ask for less, or for a shorter time")
                     return
                 asked += 1
+                last = asked >= self._max_requests
                 try:
                     found = self._find(search, start, end)
                     self._keep(found.spans)
-                    if found.full and windows.part():
+                    if found.full and not last and windows.part():
                         brought = True
                         continue  # which traces were left out is not known: ask again, the later part first
-                    if found.full:
+                    if found.full and not last:
                         self._note("more traces began at the same time than a request brings")
+                    elif found.full:
+                        self._note(f"there is more than {asked} requests bring: ask for less, or for a shorter time")
                     for spans, complete in found.batches:
                         self._keep(spans)
                         brought = True

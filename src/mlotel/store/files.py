@@ -59,6 +59,11 @@ class FileStore(IndexedStore):
         self._unreadable: dict[Path, str] = {}
         super().__init__(self._segments.line, clock)
 
+    @property
+    def journal_root(self) -> Path | None:
+        """Where a `Journal` may write what this store then reads; None where the files are somebody else's."""
+        return None if self._segments.settle() and not self._segments.embedded else self.root
+
     def refresh(self, *, max_bytes: int | None = None) -> bool:
         """Take up what has been appended since, as every question does by itself; return whether that was all.
 

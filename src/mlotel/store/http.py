@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mlotel.errors import ConfigurationError, StoreError
+from mlotel.store.headers import QUERY_HEADERS
 
 __all__ = ["HttpAnswer", "HttpClient"]
 
-_LARGEST = 64 * 2**20
 _CHUNK = 2**16
 _KEPT = 8
 
@@ -60,7 +60,7 @@ class HttpClient:
         default_port: int,
         headers: Mapping[str, str],
         timeout_s: float,
-        largest: int = _LARGEST,
+        largest: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend, self._default_port = backend, default_port
@@ -116,6 +116,7 @@ class HttpClient:
             self._bound(connection, deadline)
         if response.length:  # what was said to come
             raise http.client.IncompleteRead(b"", response.length)
+        response.close()
         return HttpAnswer(response.status, bytes(body)), not response.will_close
 
     def _bound(self, connection: http.client.HTTPConnection, deadline: float) -> None:
@@ -161,12 +162,12 @@ def _address(backend: str, url: str, default_port: int) -> tuple[bool, str, int,
         port = parts.port or (443 if secure else default_port)
     except ValueError:
         host = None
+    if "@" in url:
+        raise ConfigurationError(
+            f"the address of {backend} has a user or a password in it: give credentials in {QUERY_HEADERS}"
+        )
     if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not url.isprintable():
         raise ConfigurationError(
-            f"that is no address of {backend}'s HTTP API: say http://HOST:{default_port} (TLS: https://)"
-        )
-    if "@" in parts.netloc:
-        raise ConfigurationError(
-            f"the address of {backend} has a user or a password in it: give credentials in MLOTEL_QUERY_HEADERS"
+            f"{url!r} is no address of {backend}'s HTTP API: say http://HOST:{default_port} (TLS: https://)"
         )
     return secure, host, port, parts.path.rstrip("/")

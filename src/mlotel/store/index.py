@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlotel.store.rows import EMPTY, OUTPUT, AnnotationRow, IoRow, RunRow, SegmentRow
+from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, SegmentRow
 
-__all__ = ["WRITES", "Index"]
+__all__ = ["NOT_OK", "WRITES", "Index"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 6
-_FIRST_CHUNK, _LARGEST_CHUNK = 50, 500
+_VERSION = 7
+_LARGEST_CHUNK = 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
 
@@ -51,10 +51,12 @@ CREATE TABLE keyed (
     hash INTEGER NOT NULL, span INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
     length INTEGER NOT NULL, PRIMARY KEY (hash, span)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX run_by_id ON run (run_hi, run_lo);
 """
-# Writes of content by which a producer may be found, in the words of the index that is made for it.
-WRITES = f"digest IS NOT NULL AND entry = 0 AND (flags & {OUTPUT | EMPTY}) = {OUTPUT}"
+_RUN_BY_ID = "CREATE UNIQUE INDEX IF NOT EXISTS run_by_id ON run (run_hi, run_lo)"
+# Writes of content by which a producer may be found.
+WRITES = f"flags = {OUTPUT} AND entry = 0"
+# Runs that failed, were cancelled or have not ended, in the words of the index that is made for them.
+NOT_OK = f"state <> {STATES.index('ok')}"
 # Built last when everything is read anew: faster, and smaller, than keeping them up to date row by row.
 _UNIQUE_IO = "CREATE UNIQUE INDEX IF NOT EXISTS io_by_span ON io (span, run, entry)"
 _DOUBLE_IO = """
@@ -69,10 +71,11 @@ _LATE = {
     "run_by_parent": "run (parent) WHERE parent IS NOT NULL",
     "run_by_start": "run (start) WHERE component IS NOT NULL",
     "run_by_component": "run (component, start) WHERE component IS NOT NULL",
+    # Most runs end well: the others are found without them.
+    "run_by_state": f"run (state, start) WHERE component IS NOT NULL AND {NOT_OK}",
     "io_by_run": "io (run)",
     # A model is read a hundred thousand times and written once: its writer must not be looked for among its readers.
-    "io_by_digest": "io (digest, flags) WHERE digest IS NOT NULL",
-    "io_by_writer": f"io (digest, time) WHERE {WRITES}",
+    "io_by_digest": "io (digest, flags, time) WHERE digest IS NOT NULL",
     "io_by_name": "io (name)",
     "io_by_uri": "io (uri) WHERE uri IS NOT NULL",
     "io_by_link": "io (link) WHERE link IS NOT NULL",
@@ -154,8 +157,13 @@ class Index:
         execute(f"PRAGMA application_id = {_APPLICATION}")
         execute(f"PRAGMA user_version = {_VERSION}")
 
+    def add_run_index(self) -> None:
+        """Make the index by which runs are found by their id, where it is missing; within a transaction."""
+        self.connection.execute(_RUN_BY_ID)
+
     def add_indices(self) -> None:
         """Make the indices that queries need, where they are missing; within a transaction."""
+        self.add_run_index()
         try:
             self.connection.execute(_UNIQUE_IO)
         except sqlite3.IntegrityError:  # what came twice was not noticed before there was this index
@@ -194,10 +202,12 @@ class Index:
             sql += f" LIMIT {-1 if limit is None else int(limit)} OFFSET {int(first)}"
         return [RunRow._make(row) for row in self.connection.execute(sql, parameters)]
 
-    def run_chunks(self, where: str, parameters: Sequence[Any] = ()) -> Iterator[list[RunRow]]:
-        """The same, latest start first, in lists that grow from few to many as more of them are wanted."""
+    def run_chunks(
+        self, where: str, parameters: Sequence[Any] = (), *, first: int | None = None
+    ) -> Iterator[list[RunRow]]:
+        """The same, latest start first, in lists: `first` of them, then the more, the more are wanted."""
         sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY start DESC, id DESC"
-        cursor, size = self.connection.execute(sql, parameters), _FIRST_CHUNK
+        cursor, size = self.connection.execute(sql, parameters), min(first or _LARGEST_CHUNK, _LARGEST_CHUNK)
         while rows := cursor.fetchmany(size):
             yield [RunRow._make(row) for row in rows]
             size = min(2 * size, _LARGEST_CHUNK)
@@ -218,6 +228,10 @@ class Index:
 
     def name_id(self, text: str) -> int | None:
         """The number of a component's or artifact's name, None where it never came up."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair: no name that JSON could hold
+            return None
         row = self.connection.execute("SELECT id FROM name WHERE text = ?", (text,)).fetchone()
         return None if row is None else row[0]
 

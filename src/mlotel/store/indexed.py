@@ -31,7 +31,7 @@ from mlotel.store.rows import (
     target_number,
     uri_number,
 )
-from mlotel.store.selecting import component_names, is_selected, select, states_of_components
+from mlotel.store.selecting import component_names, is_selected, latest_names, select, states_of_components
 from mlotel.store.values import artifact_of, prediction_of_span
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
@@ -138,8 +138,9 @@ class IndexedStore(ABC):
         if not where:
             return self._assembly.runs(index, index.run_rows(*chosen, limit))
         found: list[Run] = []
-        for rows in index.run_chunks(*chosen):
-            runs = self._assembly.runs(index, self._assembly.keep(rows, where))
+        unselected = [condition for condition in where if not is_selected(condition)]
+        for rows in index.run_chunks(*chosen, first=limit):
+            runs = self._assembly.runs(index, self._assembly.keep(rows, unselected))
             found += (run for run in runs if all(condition.matches(run) for condition in where))
             if limit is not None and len(found) >= limit:
                 break
@@ -191,6 +192,11 @@ class IndexedStore(ABC):
     def component_names(self) -> Sequence[str]:
         """The names of all components that have runs, in order."""
         return sorted(component_names(self._index()))
+
+    @_question
+    def artifact_names(self, limit: int) -> Sequence[str]:
+        """Names of what was read and written lately: of the latest `limit` reads and writes."""
+        return latest_names(self._index(), limit)
 
     def known_components(self) -> Sequence[str]:
         """The same, of what has been taken up so far: new lines are not looked for."""

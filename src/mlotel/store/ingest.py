@@ -31,7 +31,8 @@ from mlotel.store.values import annotation_of, dependencies_of, entries_of, firs
 __all__ = ["Ingest"]
 
 _BATCH = 20_000
-_CACHE = 100_000
+_CACHE = 50_000
+_KNOWN = 2**20
 _PLACEHOLDERS = ", ".join("?" * len(RunRow._fields))
 _UPDATE = ", ".join(f'"{field}" = ?{number}' for number, field in enumerate(RunRow._fields, 1))
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
@@ -43,6 +44,12 @@ _RUN_EVENTS = frozenset(
 # Number of the segment, first byte, length: a Place, without the price of making one for every line.
 _Place = tuple[int, int, int]
 _ANNOTATIONS = {f"mlotel.{kind}": number for number, kind in enumerate(ANNOTATIONS)}
+
+# Within a string of JSON these quotes would be escaped: where a line has these bytes, they are its structure.
+_EVENT = b'"eventName'
+_START = b'"eventName":"%b"' % events.MLOTEL_RUN_START.encode()
+_RUN_ID = b'{"key":"%b","value":{"stringValue":"' % A.MLOTEL_RUN_ID.encode()
+_LOGS = b'{"resourceLogs":'
 
 
 class Ingest:
@@ -58,18 +65,81 @@ class Ingest:
         self._runs: dict[str, RunDraft] = {}
         self._names: dict[str, int] = {}
         self._io: list[tuple[Any, ...]] = []
+        self._starts: list[tuple[bytes, _Place]] = []
         self._dependencies: list[tuple[int, int]] = []
         self._keyed: list[tuple[int, ...]] = []
         execute = index.connection.execute
         self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
-        # Whether every run of the index is in `_runs`: then there is nothing to look up.
-        self._all_known = self._next_run == 1
+        # Numbers of the runs that are in the index and not in `_runs`; None where they are not known.
+        self._elsewhere: set[int] | None = set() if self._next_run == 1 else None
 
     def line(self, line: bytes, place: _Place) -> None:
         """Read one line, without its newline; blank ones are allowed, others that are no OTLP are counted.
 
         `place` is where it stands: number of the segment, first byte, length.
         """
+        if line.startswith(_LOGS) and _START in line:
+            self._starts.append((line, place))  # there may be nothing new in it when others have been read
+        else:
+            self._read(line, place)
+        if len(self._io) >= _BATCH or len(self._starts) >= _BATCH or len(self._runs) >= _CACHE:
+            self.flush()
+
+    def complete(self, line: bytes) -> bool:
+        """Whether `line` is a whole JSON document, and not the beginning of one that is still being written."""
+        try:
+            self._parser.items(line)
+        except ValueError:
+            return False
+        except BAD_SHAPE:
+            pass
+        return True
+
+    def finish(self) -> None:
+        """Write what is gathered and make the query indices; still within the caller's transaction."""
+        self.flush()
+        self._runs, self._elsewhere = {}, None  # making indices takes memory as well
+        self._index.add_indices()
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        for line, place in self._starts:
+            if not self._is_told_by_span(line):
+                self._read(line, place)
+        self._starts.clear()
+        connection = self._index.connection
+        new = [run.row() for run in self._runs.values() if run.new]
+        connection.executemany(f"INSERT INTO run VALUES ({_PLACEHOLDERS})", new)
+        changed = [run.row() for run in self._runs.values() if run.changed and not run.new]
+        connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
+        connection.executemany("INSERT OR IGNORE INTO io VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._io)
+        self._io.clear()
+        connection.executemany("INSERT OR IGNORE INTO dependency VALUES (?, ?)", self._dependencies)
+        self._dependencies.clear()
+        connection.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?, ?, ?)", self._keyed)
+        self._keyed.clear()
+        for run in self._runs.values():
+            run.new = run.changed = False
+        if len(self._runs) >= _CACHE:
+            self._keep_open_runs()
+
+    def _keep_open_runs(self) -> None:
+        """Leave those runs to the index whose spans have come: there is seldom more to be said of them."""
+        gone = [run for run in self._runs.values() if run.by_span]
+        self._runs = {run_id: run for run_id, run in self._runs.items() if not run.by_span}
+        if len(self._runs) >= _CACHE // 2:
+            gone += self._runs.values()
+            self._runs = {}
+        if self._elsewhere is not None:
+            self._elsewhere.update(run.run_hi for run in gone)
+            if len(self._elsewhere) > _KNOWN:
+                self._look_up_runs()
+
+    def _look_up_runs(self) -> None:
+        self._index.add_run_index()
+        self._elsewhere = None
+
+    def _read(self, line: bytes, place: _Place) -> None:
         try:
             items = self._parser.items(line)
         except BAD_SHAPE:
@@ -89,43 +159,18 @@ class Ingest:
             except BAD_SHAPE:
                 bad = 1
         self.skipped += bad
-        if len(self._io) >= _BATCH or len(self._runs) >= _CACHE:
-            self.flush()
 
-    def complete(self, line: bytes) -> bool:
-        """Whether `line` is a whole JSON document, and not the beginning of one that is still being written."""
-        try:
-            self._parser.items(line)
-        except ValueError:
+    def _is_told_by_span(self, line: bytes) -> bool:
+        """Whether all that a line tells is the start of a run whose span is known, which tells that as well.
+
+        Most runs have ended by the end of a batch: this saves a tenth of the time.
+        """
+        start = line.index(_START) + len(_START)
+        at = line.find(_RUN_ID, start) + len(_RUN_ID)
+        if line.find(_EVENT, start) >= 0 or at < start or line[at + 32 : at + 33] != b'"':
             return False
-        except BAD_SHAPE:
-            pass
-        return True
-
-    def finish(self) -> None:
-        """Write what is gathered and make the query indices; still within the caller's transaction."""
-        self.flush()
-        self._index.add_indices()
-
-    def flush(self) -> None:
-        """Write what is gathered."""
-        connection = self._index.connection
-        new = [run.row() for run in self._runs.values() if run.new]
-        connection.executemany(f"INSERT INTO run VALUES ({_PLACEHOLDERS})", new)
-        changed = [run.row() for run in self._runs.values() if run.changed and not run.new]
-        connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
-        connection.executemany("INSERT OR IGNORE INTO io VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._io)
-        self._io.clear()
-        connection.executemany("INSERT OR IGNORE INTO dependency VALUES (?, ?)", self._dependencies)
-        self._dependencies.clear()
-        connection.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?, ?, ?)", self._keyed)
-        self._keyed.clear()
-        if len(self._runs) >= _CACHE:
-            self._runs.clear()
-            self._all_known = False
-        else:
-            for run in self._runs.values():
-                run.new = run.changed = False
+        run = self._runs.get(line[at : at + 32].decode("ascii", "replace"))
+        return run is not None and bool(run.by_span)
 
     def _span(self, span: dict[str, Any], place: _Place) -> None:
         raw = {attribute["key"]: attribute["value"] for attribute in span.get("attributes") or ()}
@@ -278,7 +323,9 @@ class Ingest:
             run_id = run_id.lower()
             run_hi, run_lo = trace_numbers(run_id)
             row = None
-            if not self._all_known:
+            if self._elsewhere is not None and run_hi in self._elsewhere:
+                self._look_up_runs()
+            if self._elsewhere is None:
                 sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
                 row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
             if row is None:

@@ -128,7 +128,9 @@ def _attribute(condition: Condition) -> tuple[str, str] | None:
     key, value = condition.attribute, str(condition.value)
     if key is None or key == A.SERVICE_NAME or condition.op != "=" or isinstance(condition.value, bool):
         return None
-    text_alone = not condition.key.startswith(("param.", "metric.", "tag.", "attribute."))
+    if condition.key.startswith("attribute."):
+        return None  # may be a list, which Jaeger compares as a whole
+    text_alone = not condition.key.startswith(("param.", "metric.", "tag."))
     return (key, value) if text_alone or _PLAIN.fullmatch(value) else None
 
 

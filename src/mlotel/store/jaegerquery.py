@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.semconv import attributes as A
 from mlotel.store.fetching import RemoteSpan
+from mlotel.store.headers import QUERY_HEADERS
 
 __all__ = ["JaegerQuery", "JaegerTraces"]
 
@@ -191,6 +192,8 @@ class JaegerQuery:
         said = " ".join(str(error.details() or "").split())[:200]
         if code == "DEADLINE_EXCEEDED":
             return f"{self._here} did not answer within {self._timeout_s:g} s: ask again, or for a shorter time"
+        if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+            return f"{self._here} refuses to answer with {code}: {said}: give credentials in {QUERY_HEADERS}"
         if code == "UNAVAILABLE":
             return (
                 f"{self._here} cannot be reached: give the address of its gRPC query service "
@@ -215,6 +218,10 @@ def _address(url: str) -> tuple[bool, str, bool]:
         host, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError:
         host, port = None, 0
+    if "@" in url:
+        raise ConfigurationError(
+            f"the address of Jaeger has a user or a password in it: give credentials in {QUERY_HEADERS}"
+        )
     if not host or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
         raise ConfigurationError(
             f"{url!r} is no address of Jaeger's gRPC query service: say http://HOST:{_DEFAULT_PORT} (TLS: https://)"

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run
 from mlotel.semconv import attributes as A
+from mlotel.store import Store
 from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.conditions import Condition
 from mlotel.store.fetching import Fetching
@@ -31,8 +32,10 @@ class RemoteStore(Fetching[S], Generic[S]):
     """The Store protocol over a backend of traces; `S` is what the backend is searched for.
 
     Runs that have not ended, the entries of manifests, flags, notes and labels are told in log records, which such a
-    backend does not hold.
+    backend does not hold. `annotated` is the store that holds what was said of this one's runs.
     """
+
+    annotated: Store | None = None
 
     @abstractmethod
     def _runs_like(self, component: str | None, where: Sequence[Condition]) -> Sequence[S]:
@@ -164,7 +167,9 @@ class RemoteStore(Fetching[S], Generic[S]):
             return self._fetched.children_of(trace_id, span_id)
 
     def annotations(self, *, kind: str | None = None, target: str | None = None) -> Sequence[Annotation]:
-        """Nothing, and the answer is partial: what was said of runs and artifacts stands in log records."""
+        """What the store `annotated` holds; without one nothing, and the answer is partial: log records tell of it."""
+        if self.annotated is not None:
+            return self.annotated.annotations(kind=kind, target=target)
         self._note(f"flags, notes and labels are told in log records, which {self._name} does not hold")
         return ()
 

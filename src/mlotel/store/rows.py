@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -78,6 +79,9 @@ class RunRow(NamedTuple):
     end_length: int | None
 
 
+_COLUMNS = attrgetter(*RunRow._fields)
+
+
 class RunDraft:
     """A run's row while lines are read: `new` if it is in no table yet, `changed` since it was last written."""
 
@@ -112,11 +116,8 @@ class RunDraft:
 
     def row(self) -> tuple[Any, ...]:
         """The values of the columns, in order."""
-        return (
-            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.parent, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
-            self.end_segment, self.end_offset, self.end_length,
-        )  # fmt: skip
+        row: tuple[Any, ...] = _COLUMNS(self)
+        return row
 
 
 class IoRow(NamedTuple):

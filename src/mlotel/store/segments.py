@@ -19,7 +19,7 @@ __all__ = ["Segments", "Sizes", "first_open_day", "segment_writer"]
 Sizes = dict[str, tuple[int, int]]
 
 _SUFFIXES = (".jsonl", ".json")
-_CHUNK = 8 * 2**20
+_BUFFER = 2**18
 _FILES_OPEN = 32
 _DAY_S = 86_400
 _SEGMENT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.jsonl")
@@ -110,17 +110,14 @@ class Segments:
 
         Only the last one may be without its end. Raises OSError where the file cannot be read.
         """
-        with open(self.folder / name, "rb", buffering=0) as file:
+        with open(self.folder / name, "rb", buffering=_BUFFER) as file:
             file.seek(offset)
-            rest = b""
-            while data := file.read(_CHUNK):
-                lines = (rest + data).split(b"\n")
-                rest = lines.pop()
-                for line in lines:
-                    yield line, offset, True
-                    offset += len(line) + 1
-        if rest:
-            yield rest, offset, False
+            for line in file:
+                if not line.endswith(b"\n"):  # what is appended to it meanwhile belongs to it
+                    yield line, offset, False
+                    return
+                yield line[:-1], offset, True
+                offset += len(line)
 
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""

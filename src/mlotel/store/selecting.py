@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from mlotel import uris
 from mlotel.store.conditions import Condition
-from mlotel.store.index import Index
+from mlotel.store.index import NOT_OK, Index
 from mlotel.store.rows import OUTPUT, STATES, digest_range, uri_number
 
-__all__ = ["Selection", "component_names", "is_selected", "select", "states_of_components"]
+__all__ = ["Selection", "component_names", "is_selected", "latest_names", "select", "states_of_components"]
 
 _SIDES = {"artifact": "", "input": f" AND (flags & {OUTPUT}) = 0", "output": f" AND (flags & {OUTPUT}) = {OUTPUT}"}
 # From one component to the next by the index: there are few of them among a million runs.
@@ -36,6 +36,8 @@ class Selection(NamedTuple):
 
 
 _NOTHING = Selection("FALSE")
+# So many reads and writes of one artifact are not gathered before the latest runs are looked for.
+_FREQUENT = 5000
 
 
 def is_selected(condition: Condition) -> bool:
@@ -69,15 +71,26 @@ def component_names(index: Index) -> dict[str, int]:
     return dict(index.rows(_COMPONENTS))
 
 
+def latest_names(index: Index, limit: int) -> list[str]:
+    """Names of what was read and written lately, of the latest `limit` reads and writes, each once."""
+    latest = f"SELECT name FROM io ORDER BY id DESC LIMIT {int(limit)}"
+    return [text for (text,) in index.rows(f"SELECT text FROM name WHERE id IN ({latest}) ORDER BY text")]
+
+
 def states_of_components(index: Index, chosen: Selection) -> list[tuple[str, str, int]]:
     """How many of the chosen runs there are: a component's name, a state (``open`` where they did not end), a count."""
-    counted = index.rows(
-        "SELECT name.text, counted.state, counted.count FROM (SELECT component, state, count(*) AS count FROM run"
-        f" WHERE component IS NOT NULL AND {chosen.sql} GROUP BY component, state) AS counted"
-        " JOIN name ON name.id = counted.component",
-        chosen.parameters,
-    )
-    return [(component, STATES[state], count) for component, state, count in counted]
+    counted = "SELECT component, count(*) FROM run WHERE component IS NOT NULL AND"
+    runs = dict(index.rows(f"{counted} {chosen.sql} GROUP BY component", chosen.parameters))
+    found: list[tuple[int, int, int]] = []
+    for state in range(len(STATES)):
+        if STATES[state] != "ok":
+            sql = f"{counted} {NOT_OK} AND state = {state} AND {chosen.sql} GROUP BY component"
+            found += ((component, state, count) for component, count in index.rows(sql, chosen.parameters))
+    for component, _, count in found:
+        runs[component] -= count
+    found += ((component, STATES.index("ok"), count) for component, count in runs.items() if count)
+    names = {number: name for name, number in component_names(index).items()}
+    return [(names[component], STATES[state], count) for component, state, count in found]
 
 
 def _of_condition(index: Index, condition: Condition) -> Selection:
@@ -85,10 +98,15 @@ def _of_condition(index: Index, condition: Condition) -> Selection:
         if condition.op == "=":
             number = index.name_id(str(condition.value))
             return _NOTHING if number is None else Selection("component = ?", (number,))
-        return _among("component", [id for name, id in component_names(index).items() if condition.meets((name,))])
+        known = component_names(index)
+        meant = [number for name, number in known.items() if condition.meets((name,))]
+        # A unary plus keeps SQLite from gathering the runs of many components only to sort them by time.
+        return _among("+component" if 4 * len(meant) > len(known) else "component", meant)
     if condition.key == "state":
         shown = [("running", "lost") if state == "open" else (state,) for state in STATES]
-        return _among("state", [n for n, names in enumerate(shown) if any(condition.meets((each,)) for each in names)])
+        meant = [n for n, states in enumerate(shown) if any(condition.meets((state,)) for state in states)]
+        some = _among("state", meant)
+        return some if STATES.index("ok") in meant else Selection(f"{NOT_OK} AND {some.sql}")
     if condition.key == "time":
         if condition.op == "exists":
             return Selection("TRUE" if condition.value else "FALSE")
@@ -107,5 +125,12 @@ def _of_artifact(index: Index, text: str, side: str) -> Selection:
     name = index.name_id(text)
     if name is not None:
         searches.append(Selection("name = ?", (name,)))
-    found = " UNION ".join(f"SELECT run FROM io WHERE {each.sql} AND entry = 0{side}" for each in searches)
-    return Selection(f"id IN ({found})", tuple(parameter for each in searches for parameter in each.parameters))
+    parameters = tuple(parameter for each in searches for parameter in each.parameters)
+    found = " UNION ALL ".join(f"SELECT run FROM io WHERE {each.sql} AND entry = 0{side}" for each in searches)
+    counted = index.rows(f"SELECT count(*) FROM ({found} LIMIT {_FREQUENT})", parameters)
+    if counted[0][0] < _FREQUENT:
+        return Selection(f"id IN ({found})", parameters)
+    # What many runs read or wrote is soon met on the way back in time.
+    any_of = " OR ".join(each.sql for each in searches)
+    its = "SELECT 1 FROM io INDEXED BY io_by_run WHERE io.run = run.id"
+    return Selection(f"EXISTS ({its} AND ({any_of}) AND entry = 0{side})", parameters)

@@ -14,7 +14,7 @@ from mlotel.store import traceql
 from mlotel.store.conditions import Condition
 from mlotel.store.fetching import Found, RemoteSpan, UnreadableError
 from mlotel.store.remote import RemoteStore
-from mlotel.store.tempoquery import TempoMatch, TempoQuery, TempoTrace
+from mlotel.store.tempoquery import SPANS_PER_TRACE, TempoMatch, TempoQuery, TempoTrace
 
 __all__ = ["TempoStore"]
 
@@ -28,10 +28,15 @@ _PAGES_A_SECOND = 50
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """A query, and of the traces that it selects the ones to fetch: any of whose spans `wanted` holds."""
+    """A query, and of the traces that it selects those to fetch.
+
+    `wanted` is asked with trace id, span id and texts of selected spans; one for which it holds will do. `exact` is the
+    query whose very spans matter, all of them and whenever they began.
+    """
 
     query: str
     wanted: Callable[[str, str, Mapping[str, str]], bool] | None = None
+    exact: bool = False
 
 
 class TempoStore(RemoteStore[_Search]):
@@ -51,6 +56,7 @@ class TempoStore(RemoteStore[_Search]):
         max_requests: searches per question.
         max_traces: traces that are fetched per question.
         timeout_s: seconds after which a request is given up.
+        max_bytes: bytes of one answer that are taken.
         clock: nanoseconds since the epoch.
 
     Raises:
@@ -69,12 +75,13 @@ class TempoStore(RemoteStore[_Search]):
         max_requests: int = 100,
         max_traces: int = 5000,
         timeout_s: float = 10.0,
+        max_bytes: int = 64 * 2**20,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         super().__init__(
             "Tempo", since_ns=since_ns, until_ns=until_ns, page=page, max_requests=max_requests, clock=clock
         )
-        self._query = TempoQuery(url, headers=headers or {}, timeout_s=timeout_s)
+        self._query = TempoQuery(url, headers=headers or {}, timeout_s=timeout_s, max_bytes=max_bytes)
         self._max_traces = self._traces_left = max_traces
         self._longest_window, self._shortest_window = _LONGEST_WINDOW, _SECOND
         self._workers: ThreadPoolExecutor | None = None
@@ -104,7 +111,7 @@ class TempoStore(RemoteStore[_Search]):
 
         since, until = self._range(since_ns, until_ns)
         with self._asking():
-            self._search([_Search(query, note)], since, until)
+            self._search([_Search(query, note, exact=True)], since, until)
             found: dict[str, Run] = {}
             for trace_id, span_id in selected:
                 run = self._fetched.run_of_span(trace_id, span_id)
@@ -141,8 +148,12 @@ class TempoStore(RemoteStore[_Search]):
         latest: list[tuple[int, TempoMatch]] = []
         for match in matches:
             # A search finds traces that overlap its time range, whenever their spans began.
-            starts = [start for _, start, _ in match.spans if start_ns <= start <= end_ns]
-            if not starts and match.whole:
+            starts = [start for _, start, _ in match.spans if start_ns <= start <= end_ns or search.exact]
+            if search.exact and not match.whole:
+                self._note(
+                    f"of trace {match.trace_id} more than {SPANS_PER_TRACE} spans are selected: not all are told"
+                )
+            if match.whole and not starts:
                 continue
             wanted = [search.wanted is None or search.wanted(match.trace_id, *_named(span)) for span in match.spans]
             if any(wanted) or not match.whole:

@@ -18,6 +18,7 @@ from orjson import dumps, loads
 from mlotel.errors import StoreError
 from mlotel.semconv import attributes as A
 from mlotel.store.fetching import RemoteSpan, UnreadableError, WindowTooLongError
+from mlotel.store.headers import QUERY_HEADERS
 from mlotel.store.http import HttpAnswer, HttpClient
 from mlotel.store.parsing import BAD_SHAPE
 
@@ -61,13 +62,16 @@ class TempoQuery:
             path, under which the API is found.
         headers: sent with each request: credentials, ``X-Scope-OrgID`` for a tenant.
         timeout_s: seconds after which a request is given up.
+        max_bytes: bytes of an answer that are taken.
 
     Raises:
         ConfigurationError: `url` is no such address.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], timeout_s: float) -> None:
-        self._http = HttpClient("Tempo", url, default_port=_DEFAULT_PORT, headers=headers, timeout_s=timeout_s)
+    def __init__(self, url: str, *, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> None:
+        self._http = HttpClient(
+            "Tempo", url, default_port=_DEFAULT_PORT, headers=headers, timeout_s=timeout_s, largest=max_bytes
+        )
         self._version: int | None = None
 
     def close(self) -> None:
@@ -91,6 +95,8 @@ class TempoQuery:
         """
         given = {"q": traceql, "start": start_s, "end": end_s, "limit": limit, "spss": SPANS_PER_TRACE}
         answer = self._http.get(f"{_SEARCH}?{urlencode(given)}")
+        if answer.too_large:
+            raise StoreError(self._describe(answer))
         if answer.status == 400 and _TOO_LONG.search(answer.text):
             raise WindowTooLongError(f"{self._http.name} does not search for so long a time: {answer.text}")
         if answer.status != 200:
@@ -107,16 +113,14 @@ class TempoQuery:
             UnreadableError: Tempo has no answer for this trace, or one that cannot be read.
             StoreError: Tempo cannot be asked.
         """
-        if self._version != 1:
-            answer = self._http.get(_TRACE_V2 + trace_id)
-            if answer.status == 200:
-                self._version = 2
-            elif answer.status == 404 and self._version is None:  # no such trace, or a Tempo before 2.7
-                answer = self._http.get(_TRACE_V1 + trace_id)
-                if answer.status == 200:
-                    self._version = 1
-        else:
+        version = self._version  # another thread may find it out meanwhile
+        answer = self._http.get((_TRACE_V1 if version == 1 else _TRACE_V2) + trace_id)
+        if answer.status == 200:
+            self._version = version or 2
+        elif answer.status == 404 and version is None:  # no such trace, or a Tempo before 2.7
             answer = self._http.get(_TRACE_V1 + trace_id)
+            if answer.status == 200:
+                self._version = 1
         if answer.status == 404:
             return TempoTrace()
         if answer.status in (400, 413, 422, 500) or answer.too_large:
@@ -135,7 +139,7 @@ class TempoQuery:
         if answer.status == 400:
             return f"{here} does not take the query{said}"
         if answer.status in (401, 403):
-            return f"{here} refuses to answer, with status {answer.status}: give credentials in MLOTEL_QUERY_HEADERS"
+            return f"{here} refuses to answer, with status {answer.status}: give credentials in {QUERY_HEADERS}"
         if answer.status == 404:
             return f"{here} has no {_SEARCH}: give the address of its HTTP API (port {_DEFAULT_PORT} unless configured)"
         if answer.status == 429:

@@ -6,15 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlotel._version import __version__
-from mlotel.documents import component_document, lineage_document, run_document
+from mlotel.annotation_documents import annotation_document
+from mlotel.documents import component_document, lineage_document, record_document, run_document
 from mlotel.errors import QueryError, RunNotFoundError, nearest
-from mlotel.lineage import around, component_names, downstream, resolve, resolve_run, sub_workflows, upstream
+from mlotel.inspection import staleness, staleness_of_all
+from mlotel.lineage import (
+    RECORD,
+    around,
+    component_names,
+    downstream,
+    resolve,
+    resolve_record,
+    resolve_run,
+    sub_workflows,
+    upstream,
+)
 from mlotel.lineage import components as all_components
+from mlotel.model import Run
+from mlotel.standing import said_of
+from mlotel.store import Store
 from mlotel.store.conditions import Condition
 from mlotel.ui.paging import RunQuery, run_page
 from mlotel.ui.reading import Answering, Reading
 
-__all__ = ["DIRECTIONS", "about", "components", "history", "lineage", "run", "runs"]
+__all__ = ["DIRECTIONS", "about", "components", "history", "lineage", "run", "run_of_span", "runs", "time_range"]
 
 Values = Mapping[str, Any]
 
@@ -34,7 +49,7 @@ def about(reading: Reading, _: Answering, __: Values) -> object:
 
 def runs(_: Reading, answering: Answering, values: Values) -> object:
     """Return a page of runs, latest start first."""
-    since_ns, until_ns = _range(values)
+    since_ns, until_ns = time_range(values)
     where: tuple[Condition, ...] = values["where"]
     if values["state"] is not None:
         where = (*where, Condition("state", "=", values["state"]))
@@ -44,7 +59,7 @@ def runs(_: Reading, answering: Answering, values: Values) -> object:
 
 def history(_: Reading, answering: Answering, values: Values) -> object:
     """Return a page of the runs of one component, latest start first."""
-    since_ns, until_ns = _range(values)
+    since_ns, until_ns = time_range(values)
     component = values["component"]
     page = _page(answering, RunQuery(component, since_ns, until_ns), values)
     if not page["runs"] and not answering.store.runs(component=component, limit=1):
@@ -55,7 +70,7 @@ def history(_: Reading, answering: Answering, values: Values) -> object:
 
 def components(_: Reading, answering: Answering, values: Values) -> object:
     """Return the components that ran, the one with the latest run first."""
-    since_ns, until_ns = _range(values)
+    since_ns, until_ns = time_range(values)
     found = all_components(
         answering.store, owner=values["owner"], tag=values["tag"], since_ns=since_ns, until_ns=until_ns
     )
@@ -63,18 +78,56 @@ def components(_: Reading, answering: Answering, values: Values) -> object:
 
 
 def run(_: Reading, answering: Answering, values: Values) -> object:
-    """Return one run in full."""
-    return run_document(resolve_run(answering.store, values["run"]))
+    """Return one run in full, with what was said of it."""
+    reference = values["run"]
+    if reference.startswith(RECORD):
+        record = resolve_record(answering.store, reference)
+        return {"record": record_document(record), **_in_full(answering.store, record.run)}
+    return _in_full(answering.store, resolve_run(answering.store, reference))
+
+
+def run_of_span(_: Reading, answering: Answering, values: Values) -> object:
+    """Return the run that a span belongs to: its own span, or that of something it read or wrote."""
+    found = answering.store.run_of_span(values["trace_id"], values["span_id"])
+    if found is None:
+        raise RunNotFoundError(f"no run has the span {values['span_id']!r} of the trace {values['trace_id']!r}")
+    return _in_full(answering.store, found)
 
 
 def lineage(_: Reading, answering: Answering, values: Values) -> object:
     """Return what something was made from, what it touched, or both."""
-    since_ns, until_ns = _range(values)
-    root = resolve(answering.store, values["what"])
+    since_ns, until_ns = time_range(values)
+    what, store = values["what"], answering.store
+    record = None
+    if what.startswith(RECORD):
+        record = resolve_record(store, what, since_ns=since_ns, until_ns=until_ns)
+        since_ns = until_ns = None  # they said which prediction: what lies behind it may be older
+    root = resolve(store, what) if record is None else record.run
     walk = _WALKS[values["direction"]]
-    found = walk(answering.store, root, depth=values["depth"], since_ns=since_ns, until_ns=until_ns)
-    started = sub_workflows(answering.store, found.runs).values()
-    return lineage_document(found, (each for workflows in started for each in workflows))
+    with answering.searching(since_ns):
+        found = walk(store, root, depth=values["depth"], since_ns=since_ns, until_ns=until_ns)
+    started = sub_workflows(store, found.runs).values()
+    stale = staleness_of_all(store, found.runs)
+    document = lineage_document(found, (each for workflows in started for each in workflows), stale)
+    return document if record is None else {"record": record_document(record), **document}
+
+
+def time_range(values: Values) -> tuple[int | None, int | None]:
+    """Return the parameters `since` and `until`.
+
+    Raises:
+        QueryError: nothing lies between them.
+    """
+    since_ns, until_ns = values["since"], values["until"]
+    if since_ns is not None and until_ns is not None and since_ns > until_ns:
+        raise QueryError("since is later than until: nothing lies between them")
+    return since_ns, until_ns
+
+
+def _in_full(store: Store, found: Run) -> dict[str, Any]:
+    document = run_document(found, staleness(store, found))
+    document["annotations"] = [annotation_document(each) for each in said_of(store, found)]
+    return document
 
 
 def _page(answering: Answering, query: RunQuery, values: Values) -> dict[str, Any]:
@@ -83,10 +136,3 @@ def _page(answering: Answering, query: RunQuery, values: Values) -> dict[str, An
         "runs": [run_document(each) for each in page.runs],
         "next": None if page.next is None else str(page.next),
     }
-
-
-def _range(values: Values) -> tuple[int | None, int | None]:
-    since_ns, until_ns = values["since"], values["until"]
-    if since_ns is not None and until_ns is not None and since_ns > until_ns:
-        raise QueryError("since is later than until: nothing lies between them")
-    return since_ns, until_ns

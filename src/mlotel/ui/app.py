@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -29,7 +29,7 @@ __all__ = ["PAGES", "create_app"]
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
-PAGES = ("/", "/components", "/component", "/run", "/lineage")
+PAGES = ("/", "/components", "/component", "/run", "/compare", "/lineage", "/review", "/labels", "/notes")
 """Addresses of pages: one document for all, whose script looks at the address."""
 
 _LARGEST_BODY = 65_536
@@ -44,7 +44,7 @@ def create_app(reading: Reading, session: Session) -> ASGIApp:
         Route("/favicon.ico", _file(lambda _: assets["icon.svg"])),
         Route("/static/{name}", _file(lambda request: assets.get(request.path_params["name"]))),
         Route("/api/openapi.json", _document(document)),
-        *(Route(f"/api{each.path}", _answering(reading, each), methods=[each.method]) for each in OPERATIONS),
+        *(Route(path, _answering(reading, by_method), methods=[*by_method]) for path, by_method in _by_path()),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: problem_of})
     app.router.redirect_slashes = False
@@ -75,8 +75,17 @@ def _json(content: bytes) -> Response:
     return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
 
 
-def _answering(reading: Reading, operation: Operation) -> Endpoint:
+def _by_path() -> Iterable[tuple[str, Mapping[str, Operation]]]:
+    found: dict[str, dict[str, Operation]] = {}
+    for each in OPERATIONS:
+        # A path parameter takes the rest of the address: a key may have slashes in it.
+        found.setdefault(f"/api{each.path}".replace("}", ":path}"), {})[each.method] = each
+    return found.items()
+
+
+def _answering(reading: Reading, by_method: Mapping[str, Operation]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        operation = by_method["GET" if request.method == "HEAD" else request.method]
         try:
             given = [*request.path_params.items(), *request.query_params.multi_items()]
             if operation.method == "POST":

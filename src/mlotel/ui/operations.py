@@ -54,7 +54,7 @@ class Parameter:
         if not texts or (texts[-1] == "" and not self.required):
             if self.required:
                 raise QueryError(f"{self.name} is missing: {self.description}")
-            return self.default
+            return self._value(self.default) if isinstance(self.default, str) else self.default
         return self._value(texts[-1])
 
     def _value(self, text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,8 @@ class _Remote(Protocol):
     @property
     def problems(self) -> Sequence[str]: ...
 
+    def searching(self, since_ns: int | None = None) -> AbstractContextManager[None]: ...
+
     def close(self) -> None: ...
 
 
@@ -29,6 +31,10 @@ class Answering:
 
     store: Store
     problems: Sequence[str] = ()
+
+    def searching(self, since_ns: int | None) -> AbstractContextManager[None]:
+        """Let a store over a network look back as far as this (nanoseconds since the epoch), and no further."""
+        return self.store.searching(since_ns) if isinstance(self.store, _Remote) else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,26 @@
     return address ? element("a", "ml-link", { href: address }, text) : null;
   }
 
+  function stale(found) {
+    const ran = found.when === "ran";
+    if (found.reason === "age") {
+      return `${days(found.age_s)} old ${ran ? "when it was read" : "now"}, more than ${days(found.stale_after_s)}`;
+    }
+    const fresher = `${clean(found.fresher_run_id ?? "").slice(0, 8)} of ${when(found.fresher_start)}`;
+    return `${clean(found.component)} ${ran ? "had a fresher run then" : "has a fresher run since"}: ${fresher}`;
+  }
+
+  function days(count) {
+    return count >= 86400 ? amount(Number((count / 86400).toPrecision(3)), "day") : seconds(count);
+  }
+
+  function workflow(found) {
+    const states = Object.entries(found.states).map(([state, count]) => `${number(count)} ${clean(state)}`);
+    return `${states.join(", ")}${found.more ? " and more" : ""} (run ${clean(found.first_run_id).slice(0, 8)})`;
+  }
+
   function runParts(node, options, go) {
     const run = node.data;
-    const stale = (run.stale ?? []).map((each) => (typeof each === "string" ? each : (each.reason ?? each.text ?? JSON.stringify(each))));
     return [
       terms([
         ["state", `${node.symbol} ${node.state}`],
@@ -109,7 +126,8 @@
       ]),
       element("p", "ml-links", {}, ...[link(options.runLink?.(run), "Open run"), link(options.traceLink?.(run), "Trace in Jaeger")].filter(Boolean)),
       section("Error", run.error ? terms([["type", run.error.type], ["message", run.error.message]]) : null),
-      section("Stale", stale.length ? terms(stale.map((each) => ["because", each])) : null),
+      section("Stale inputs", terms((run.stale ?? []).map((each) => [each.artifact, stale(each)]))),
+      section("Started", terms(node.workflows.map((each) => [each.pipeline, workflow(each)]))),
       neighbours("Read", node.before, "source", go),
       neighbours("Wrote", node.after, "target", go),
       mapped("Parameters", run.params),

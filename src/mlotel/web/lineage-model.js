@@ -58,7 +58,7 @@
       state,
       symbol: STATES[state] ?? "·",
       title: clean(run.component) || "(no name)",
-      subtitle: `${state} · ${seconds(run.duration_s)} · ${clean(run.run_id).slice(0, 8)}`,
+      subtitle: [state, seconds(run.duration_s), run.stale?.length ? "stale" : "", clean(run.run_id).slice(0, 8)].filter(Boolean).join(" · "),
     };
   }
 
@@ -93,7 +93,7 @@
     const nodes = [...(document.runs ?? []).map(runNode), ...(document.artifacts ?? []).map(artifactNode)];
     const byId = new Map();
     for (const node of nodes) {
-      Object.assign(node, { before: [], after: [], searched: searched(node), isRoot: node.id === document.root });
+      Object.assign(node, { before: [], after: [], workflows: [], searched: searched(node), isRoot: node.id === document.root });
       byId.set(node.id, node);
     }
     const edges = [];
@@ -106,6 +106,7 @@
       target.before.push(edge);
       edges.push(edge);
     }
+    for (const each of document.workflows ?? []) byId.get(each.run_id)?.workflows.push(each);
     return { nodes: [...byId.values()], edges, byId, partial: Boolean(document.partial) };
   };
 

@@ -1,16 +1,15 @@
 """Keeping the data set in few files: journals that are closed become files, and many small files one.
 
-What is moved is written before it is removed from where it was. A process that dies in between leaves rows that stand
-twice, and count once when they are looked up.
+What is moved is on the disk before it is removed from where it was. A process that dies in between leaves rows that
+stand twice, and count once when they are looked up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,11 +23,13 @@ from mlotel.store.predictions.parts import (
     model_name,
     part_name,
     parts,
+    remove_leftovers,
     sorted_rows,
+    sync,
     write_part,
     writing,
 )
-from mlotel.store.predictions.rows import SCHEMA, fits, tables_of_lines
+from mlotel.store.predictions.rows import SCHEMA, fits, hashes_of, tables_of_lines
 from mlotel.store.predictions.tails import TAIL_BYTES, closed_tails, journal_root
 
 __all__ = ["LARGE_ROWS", "MOST_SMALL", "compact"]
@@ -48,13 +49,14 @@ def compact(root: Path) -> bool:
     At most 32 MB of journal become files, and for each model and day that has more than 16 small files those are
     merged into one of a million rows. Raises OSError where files cannot be written.
     """
-    if not root.is_dir():
+    if not _worthwhile(closed_tails(root)) and not any(_crowded(root)):
         return False
     with _alone(root) as alone:
         if not alone:
             return False
         moved = _move_tails(root)
         merged = [_merge(root, small) for small in _crowded(root)]
+        remove_leftovers(root)
     return moved or any(merged)
 
 
@@ -66,8 +68,10 @@ def _alone(root: Path) -> Iterator[bool]:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
+            import fcntl
+
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another process, or a file system without locks
+        except (OSError, ImportError):  # another process has it, or there are no such locks here
             yield False
             return
         yield True
@@ -75,10 +79,16 @@ def _alone(root: Path) -> Iterator[bool]:
         os.close(lock)
 
 
+def _worthwhile(closed: Iterable[tuple[Path, int]]) -> bool:
+    """Whether there are so many journals, or such large ones, that they are in the way."""
+    sizes = [size for _, size in closed]
+    return len(sizes) >= _MOST_TAILS or sum(sizes) >= TAIL_BYTES
+
+
 def _move_tails(root: Path) -> bool:
-    """Make files of closed journals, where there are enough of them to be in the way."""
+    """Make files of closed journals."""
     closed = list(closed_tails(root))
-    if len(closed) < _MOST_TAILS and sum(size for _, size in closed) < TAIL_BYTES:
+    if not _worthwhile(closed):
         return False
     chosen: list[Path] = []
     left = _TAIL_BUDGET
@@ -88,10 +98,10 @@ def _move_tails(root: Path) -> bool:
         chosen.append(path)
         left -= size
     lines = [line for path in chosen for line in path.read_bytes().split(b"\n") if line]
-    tables, _ = tables_of_lines(lines)
+    tables = tables_of_lines(lines)
     name = part_name("\n".join(path.name for path in chosen))
     for (model, day), table in tables.items():
-        write_part(root, model, day, table, name)
+        sync(write_part(root, model, day, table, name))
     for path in chosen:
         path.unlink(missing_ok=True)
     return True
@@ -133,9 +143,10 @@ def _merge(root: Path, small: Sequence[Part]) -> bool:
             models = {model_name(file.schema_arrow, part) for file, part in zip(files, small, strict=True)}
             if len(models) > 1:  # somebody moved files about: what they say of themselves must not be lost
                 return False
-            with writing(root, models.pop(), small[0].day, part_name()) as (writer, _):
+            with writing(root, models.pop(), small[0].day, part_name()) as (writer, path):
                 for table in _in_order(files):
                     writer.write_table(table, row_group_size=GROUP_ROWS)
+        sync(path)
     except (pa.ArrowException, ValueError):  # one of them is damaged: all stay as they are
         return False
     for part in small:
@@ -177,7 +188,7 @@ class _Source:
                 return False
             before = self._last
             self._rows = self._file.read_row_group(self._next, columns=SCHEMA.names).replace_schema_metadata()
-            self._hashes = self._rows.column("key_hash").to_numpy()
+            self._hashes = hashes_of(self._rows)
             self._next += 1
             if (self._hashes[1:] < self._hashes[:-1]).any() or (len(self._hashes) and self._hashes[0] < before):
                 raise ValueError("a file that is not sorted")

@@ -5,6 +5,7 @@ A look-up reads the footer of each file and one column of one row group in it: a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,21 @@ import pyarrow.parquet as pq
 from mlotel.model import Prediction
 from mlotel.store.predictions.keys import MOST_CHARACTERS, RecordKeys, key_text
 from mlotel.store.predictions.parts import Part, model_name, parts
-from mlotel.store.predictions.rows import SCHEMA, day_of, fits, needle, predictions_of, tables_of_lines
+from mlotel.store.predictions.rows import (
+    BAD_LINE,
+    SCHEMA,
+    day_of,
+    fits,
+    hashes_of,
+    needle,
+    prediction_of,
+    predictions_of,
+    row_of_line,
+)
 from mlotel.store.predictions.tails import tails
 
 __all__ = ["LookUp"]
 
-_RETRIES = 20
 _LARGEST_GROUP = 1 << 20  # rows: no file of ours has a row group of so many
 _LARGEST_GROUP_BYTES = 256 << 20
 _COLUMN = "key_hash"
@@ -68,25 +78,33 @@ class LookUp:
         return tuple(sorted(distinct, key=lambda each: each.time_ns, reverse=True))
 
     def _rows(self, wanted: dict[int, str | None], days: tuple[str, str]) -> list[Prediction]:
-        for _ in range(_RETRIES):
+        gone: set[Path] = set()
+        while True:
+            before = len(gone)
             self.problems.clear()
-            try:
-                # In this order: what another process moves meanwhile from the journal into a file is met there.
-                found = [each for path in tails(self.root) for each in _of_tail(path, wanted)]
-                for part in parts(self.root, *days):
-                    found += self._of_part(part, wanted)
+            # In this order: what another process moves meanwhile from the journal into a file is met there.
+            found = [
+                *(each for path in tails(self.root) for each in self._tell(path, gone, _of_tail(path, wanted))),
+                *(
+                    each
+                    for part in parts(self.root, *days)
+                    for each in self._tell(part.path, gone, _of_part(part, wanted))
+                ),
+            ]
+            if len(gone) == before:
                 return found
-            except FileNotFoundError:  # moved into another file since it was listed
-                continue
-        return []
 
-    def _of_part(self, part: Part, wanted: dict[int, str | None]) -> list[Prediction]:
+    def _tell(self, path: Path, gone: set[Path], found: Iterator[Prediction]) -> list[Prediction]:
+        """What is found in one file. One that is gone was moved into another since it was listed: then all is read
+        again, unless it is still listed then.
+        """
         try:
-            return list(_matches(part, wanted))
-        except FileNotFoundError:
-            raise
+            return list(found)
         except _UNREADABLE as error:
-            self.problems[part.path] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, FileNotFoundError) and path not in gone:
+                gone.add(path)
+            else:
+                self.problems[path] = str(error).splitlines()[0] if str(error) else type(error).__name__
             return []
 
 
@@ -94,18 +112,19 @@ def _ways(secret: bytes | None) -> tuple[bytes | None, ...]:
     return (secret, None) if secret else (None,)
 
 
-def _matches(part: Part, wanted: dict[int, str | None]) -> Iterator[Prediction]:
+def _of_part(part: Part, wanted: dict[int, str | None]) -> Iterator[Prediction]:
     with pq.ParquetFile(part.path) as file:
         schema = file.schema_arrow
         if not fits(schema):
             raise ValueError("not a file of keyed predictions")
         model = model_name(schema, part)
         for group in _groups(file.metadata, wanted):
-            hashes = file.read_row_group(group, columns=[_COLUMN]).column(0).to_numpy()
-            rows = np.flatnonzero(np.isin(hashes, np.array(list(wanted), dtype=np.uint64)))
-            if len(rows):
-                table = file.read_row_group(group, columns=SCHEMA.names).take(pa.array(rows))
-                yield from _confirmed(predictions_of(table, model), wanted)
+            hashes = hashes_of(file.read_row_group(group, columns=[_COLUMN]))
+            rows = np.flatnonzero(np.isin(hashes, np.array(list(wanted), dtype=np.uint64))).tolist()
+            if rows:
+                table = file.read_row_group(group, columns=SCHEMA.names)
+                found = pa.concat_tables([table.slice(row, 1) for row in rows])
+                yield from _confirmed(predictions_of(found, model), wanted)
 
 
 def _groups(metadata: pq.FileMetaData, wanted: dict[int, str | None]) -> Iterator[int]:
@@ -133,9 +152,9 @@ def _of_tail(path: Path, wanted: dict[int, str | None]) -> Iterator[Prediction]:
             if end < 0:  # still being written
                 break
             if at == 0 or content[at - 1] == 10:
-                tables, _ = tables_of_lines([content[at:end]])
-                for (model, _), table in tables.items():
-                    yield from _confirmed(predictions_of(table, model), wanted)
+                with contextlib.suppress(*BAD_LINE):
+                    model, values = row_of_line(content[at:end])
+                    yield from _confirmed([prediction_of(values, model)], wanted)
             at = content.find(begin, end)
 
 

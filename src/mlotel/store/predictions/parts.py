@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +18,25 @@ from blake3 import blake3
 
 from mlotel.store.predictions.rows import SCHEMA
 
-__all__ = ["GROUP_ROWS", "Part", "model_name", "part_name", "parts", "sorted_rows", "write_part", "writing"]
+__all__ = [
+    "GROUP_ROWS",
+    "Part",
+    "model_name",
+    "part_name",
+    "parts",
+    "remove_leftovers",
+    "sorted_rows",
+    "sync",
+    "write_part",
+    "writing",
+]
 
 GROUP_ROWS = 16_384
 """Rows of a row group: what a look-up reads of a file, once it has found which."""
 
 _MODEL, _DAY, _SUFFIX = "model=", "day=", ".parquet"
+_UNFINISHED = "."  # readers of data sets leave out such names
+_LEFTOVER_S = 3600.0
 _NO_MODEL = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark, Arrow and DuckDB read as null
 _MODEL_KEY = b"mlotel.model.name"
 _LONGEST_NAME = 180  # of the 255 bytes that file systems give a folder's name
@@ -79,7 +93,7 @@ def writing(root: Path, model: str | None, day: str, name: str) -> Iterator[tupl
     folder = root / (_MODEL + _folder_name(model)) / (_DAY + day)
     for each in (root, folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path, temporary = folder / name, folder / f".{name}.{secrets.token_hex(4)}"
+    path, temporary = folder / name, folder / f"{_UNFINISHED}{name}.{secrets.token_hex(4)}"
     schema = SCHEMA if model is None else SCHEMA.with_metadata({_MODEL_KEY: model.encode()})
     file = os.fdopen(os.open(temporary, _CREATE, 0o600), "wb")
     try:
@@ -100,6 +114,27 @@ def writing(root: Path, model: str | None, day: str, name: str) -> Iterator[tupl
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def sync(path: Path) -> None:
+    """Return when a file, and its name, are on the disk: what it was made of may then be removed. Raises OSError."""
+    for each in (path, path.parent):
+        fd = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove what processes that died had begun to write."""
+    oldest = time.time() - _LEFTOVER_S
+    for model_folder in _folders(root, _MODEL):
+        for day_folder in _folders(model_folder, _DAY):
+            for path in day_folder.glob(f"{_UNFINISHED}*"):
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
 
 
 def model_name(schema: pa.Schema, part: Part) -> str | None:

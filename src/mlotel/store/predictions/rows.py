@@ -7,13 +7,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from mlotel.model import Prediction
 from mlotel.store.predictions.keys import MOST_CHARACTERS
 
-__all__ = ["SCHEMA", "KeyedRows", "day_of", "fits", "needle", "predictions_of", "tables_of_lines"]
+__all__ = [
+    "BAD_LINE",
+    "SCHEMA",
+    "KeyedRows",
+    "day_of",
+    "fits",
+    "hashes_of",
+    "needle",
+    "prediction_of",
+    "predictions_of",
+    "row_of_line",
+    "tables_of_lines",
+]
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +44,9 @@ SCHEMA = pa.schema(
     ]
 )
 """The columns of each file; the model and the day are its folders."""
+
+BAD_LINE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What reading a line that tells of no prediction may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,56 +137,76 @@ def fits(schema: pa.Schema) -> bool:
     return all(name in schema.names and schema.field(name).type == SCHEMA.field(name).type for name in SCHEMA.names)
 
 
+def hashes_of(table: pa.Table) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """The key hashes of a table's rows."""
+    # Arrow's own conversion loads pandas, wherever there is one, to see whether it is needed.
+    chunks = [chunk for chunk in table.column("key_hash").chunks if len(chunk)]
+    arrays = [np.frombuffer(chunk.buffers()[1], np.uint64, len(chunk), chunk.offset * 8) for chunk in chunks]
+    return np.concatenate(arrays) if arrays else np.array([], dtype=np.uint64)
+
+
 def predictions_of(table: pa.Table, model: str | None) -> Iterator[Prediction]:
     """The rows of a table as they are asked for."""
-    times = table.column("time").cast(pa.int64()).to_pylist()
-    for row, time_ns in zip(table.drop_columns(["time"]).to_pylist(), times, strict=True):
-        yield Prediction(
-            key=row["key"],
-            key_hash=f"{row['key_hash']:016x}",
-            value=_value(row["value"], row["value_text"]),
-            time_ns=time_ns,
-            trace_id=(row["trace_id"] or b"").hex(),
-            span_id=(row["span_id"] or b"").hex(),
-            probability=row["probability"],
-            variant=row["variant"],
-            model=model,
-            model_version=row["model_version"],
-            model_digest=row["model_digest"],
-        )
+    columns = [
+        (table.column(name).cast(pa.int64()) if name == "time" else table.column(name)).to_pylist()
+        for name in SCHEMA.names
+    ]
+    for values in zip(*columns, strict=True):
+        yield prediction_of(values, model)
 
 
-def tables_of_lines(lines: Sequence[bytes]) -> tuple[dict[tuple[str | None, str], pa.Table], int]:
-    """Return the rows of lines as tables by model and day, and how many lines are none."""
-    columns: dict[tuple[str | None, str], dict[str, list[Any]]] = {}
-    bad = 0
+def prediction_of(values: Sequence[Any], model: str | None) -> Prediction:
+    """Return the prediction of a row: its values in the order of `SCHEMA`."""
+    row = dict(zip(SCHEMA.names, values, strict=True))
+    return Prediction(
+        key=row["key"],
+        key_hash=f"{row['key_hash']:016x}",
+        value=_value(row["value"], row["value_text"]),
+        time_ns=row["time"],
+        trace_id=(row["trace_id"] or b"").hex(),
+        span_id=(row["span_id"] or b"").hex(),
+        probability=row["probability"],
+        variant=row["variant"],
+        model=model,
+        model_version=row["model_version"],
+        model_digest=row["model_digest"],
+    )
+
+
+def row_of_line(line: bytes) -> tuple[str | None, list[Any]]:
+    """Return the model of a line, and its values in the order of `SCHEMA`. Raises one of `BAD_LINE`."""
+    row = orjson.loads(line)
+    values = [
+        int(row["key_hash"], 16),
+        _of(str, row.get("key")),
+        _of(float, row.get("value")),
+        _of(str, row.get("value_text")),
+        _of(float, row.get("probability")),
+        _of(str, row.get("variant")),
+        _of(str, row.get("model_version")),
+        _of(str, row.get("model_digest")),
+        bytes.fromhex(row["trace_id"]),
+        bytes.fromhex(row["span_id"]),
+        int(row["time"]),
+    ]
+    lengths = len(values[8]), len(values[9])
+    if lengths != (16, 8) or not 0 <= values[0] < 1 << 64 or not 0 <= values[-1] < 1 << 63:
+        raise ValueError("ids or a time out of range")
+    return _of(str, row.get("model")), values
+
+
+def tables_of_lines(lines: Sequence[bytes]) -> dict[tuple[str | None, str], pa.Table]:
+    """Return the rows of lines as tables by model and day; lines that are none are left out."""
+    columns: dict[tuple[str | None, str], list[list[Any]]] = {}
     for line in lines:
         try:
-            row = orjson.loads(line)
-            values = [
-                int(row["key_hash"], 16),
-                _of(str, row.get("key")),
-                _of(float, row.get("value")),
-                _of(str, row.get("value_text")),
-                _of(float, row.get("probability")),
-                _of(str, row.get("variant")),
-                _of(str, row.get("model_version")),
-                _of(str, row.get("model_digest")),
-                bytes.fromhex(row["trace_id"]),
-                bytes.fromhex(row["span_id"]),
-                int(row["time"]),
-            ]
-            partition = _of(str, row.get("model")), day_of(values[-1])
-            lengths = len(values[8]), len(values[9])
-            if lengths != (16, 8) or not 0 <= values[0] < 1 << 64 or not 0 <= values[-1] < 1 << 63:
-                raise ValueError("ids or a time out of range")
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
-            bad += 1
+            model, values = row_of_line(line)
+        except BAD_LINE:
             continue
-        into = columns.setdefault(partition, {name: [] for name in SCHEMA.names})
-        for name, value in zip(SCHEMA.names, values, strict=True):
-            into[name].append(value)
-    return {partition: pa.table(found, schema=SCHEMA) for partition, found in columns.items()}, bad
+        into = columns.setdefault((model, day_of(values[-1])), [[] for _ in SCHEMA.names])
+        for column, value in zip(into, values, strict=True):
+            column.append(value)
+    return {partition: pa.table(found, schema=SCHEMA) for partition, found in columns.items()}
 
 
 def _of(kind: type[Any], value: Any) -> Any:

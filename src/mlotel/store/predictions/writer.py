@@ -21,7 +21,6 @@ logger = logging.getLogger("mlotel")
 
 _FILE_ROWS = 8192
 """Rows of one call from which on they get a file of their own at once."""
-_MOST_ROWS = 1_000_000  # of one file
 _FILES = 16  # after that many of its own, a process looks whether there is something to merge
 
 
@@ -45,11 +44,15 @@ class PredictionLog:
         self._file_rows = file_rows
         self._bytes = self._files = 0
         self._tidying: threading.Thread | None = None
-        self._told = False
+        self._made = self._told = False
 
     def add(self, rows: KeyedRows) -> None:
         """Add the predictions of one call."""
         try:
+            if not self._made:
+                make_private(self._store)
+                self._root.mkdir(mode=0o700, exist_ok=True)
+                self._made = True
             if len(rows) < self._file_rows:
                 self._append(rows)
             else:
@@ -80,11 +83,8 @@ class PredictionLog:
         from mlotel.store.predictions.parts import write_part
         from mlotel.store.predictions.rows import day_of
 
-        make_private(self._store)
-        table = rows.table()
-        for first in range(0, len(rows), _MOST_ROWS):
-            write_part(self._root, rows.model, day_of(rows.time_ns), table[first : first + _MOST_ROWS])
-            self._files += 1
+        write_part(self._root, rows.model, day_of(rows.time_ns), rows.table())
+        self._files += 1
 
     def _tidy(self) -> None:
         """Turn full journals into files, and merge small ones, in a thread that ends when that is done."""

@@ -10,7 +10,11 @@ const PAGES = {
   "/components": { name: "Components", module: "/static/page-components.js" },
   "/component": { within: "/components", module: "/static/page-component.js" },
   "/run": { within: "/", module: "/static/page-run.js" },
+  "/compare": { within: "/", module: "/static/page-compare.js" },
   "/lineage": { name: "Lineage", module: "/static/page-lineage.js" },
+  "/review": { name: "Review", module: "/static/page-review.js" },
+  "/labels": { name: "Labels", module: "/static/page-labels.js" },
+  "/notes": { name: "Notes", module: "/static/page-notes.js" },
 };
 
 function navigation(path) {

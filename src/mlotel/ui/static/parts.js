@@ -122,6 +122,11 @@ export const RUN_COLUMNS = [
   { name: "Pipeline", class: "c-pipeline", cell: (run) => clean(run.pipeline ?? "") },
 ];
 
+/** Append those parts that there are. */
+export function add(element, ...parts) {
+  element.append(...parts.flat(Infinity).filter(Boolean));
+}
+
 /** A table of artifacts as a run read or wrote them. */
 export function artifacts(caption, list, more = []) {
   if (!list.length) return null;

@@ -176,9 +176,11 @@ export function refreshing(list, changed = () => {}) {
   const refresh = async () => {
     try {
       changed(await list.reload());
+      return true;
     } catch (error) {
       live.checked = false;
       announce(error.message);
+      return false;
     }
   };
   const live = h("input", { type: "checkbox", id: "live" });
@@ -186,8 +188,7 @@ export function refreshing(list, changed = () => {}) {
     if (live.checked && !document.hidden && scrollY < 200 && !list.body.contains(document.activeElement)) refresh();
   }, 5000);
   const once = async () => {
-    await refresh();
-    announce("read anew");
+    if (await refresh()) announce("read anew");
   };
   return h(
     "div",

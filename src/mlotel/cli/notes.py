@@ -1,0 +1,58 @@
+"""`mlotel notes`: what people wrote about a run or an artifact, and one more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlotel.annotation_documents import annotation_document
+from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
+from mlotel.cli.output import make_console, print_json
+from mlotel.cli.said import AuthorOption, annotated, print_annotations, report
+from mlotel.cli.tables import caption
+from mlotel.lineage import resolve
+from mlotel.standing import said_of
+
+__all__ = ["command"]
+
+
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run, or an artifact, named as for `mlotel lineage`.",
+            show_default=False,
+        ),
+    ],
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="A note to add; without it the notes are listed.", show_default=False),
+    ] = None,
+    author: AuthorOption = None,
+    output_format: FormatOption = OutputFormat.TABLE,
+    store: StoreOption = None,
+    jaeger: JaegerOption = None,
+    tempo: TempoOption = None,
+) -> None:
+    """List the notes about a run and what it read and wrote, latest first, or add one.
+
+    Example: mlotel notes 3f9a12c4 "trained without the July data"
+    """
+    with open_store(store, jaeger, tempo) as opened:
+        place = annotated(opened)
+        if text is not None:
+            from mlotel.annotations import note
+
+            report(note(what, text, store=place, author=author), output_format)
+            return
+        found = [each for each in said_of(place, resolve(place, what)) if each.kind == "note"]
+        if output_format is OutputFormat.JSON:
+            print_json([annotation_document(each) for each in found])
+            return
+        console = make_console()
+        print_annotations(console, "", found)
+        if not found:
+            console.print("no notes", soft_wrap=True)
+        caption(console, opened)
