@@ -216,8 +216,8 @@ class ActiveRun:
         return self._span
 
     def _made(self, ended_ok_ns: int | None = None) -> Made:
-        written = () if self._io is None else self._io.written.values()
-        digests = frozenset([each.digest for each in written if each.digest is not None])
+        written = () if self._io is None or ended_ok_ns is None else self._io.written.values()
+        digests = [each.digest for each in written if each.digest is not None] if written else ()
         return Made(self.name, self.pipeline, self.run_id, self._start_ns, ended_ok_ns, digests)
 
     def _now(self) -> int:

@@ -23,17 +23,19 @@ _WARN = 13
 
 def judged(run: ActiveRun, name: str, digest: str | None, writer: SpanContext) -> Sequence[Staleness]:
     """Return why an input is stale that the span `writer` wrote; nothing where that span is not known."""
-    producers = run._runtime.producers
-    origin = producers.origin(writer.trace_id, writer.span_id)
+    runtime = run._runtime
+    origin = runtime.producers.origin(writer.trace_id, writer.span_id)
     if origin is None:
         return ()
-    found = judge(
-        Read(name, digest, "", run.run_id, run._start_ns),
-        *origin,
-        stale_after_ns=run._settings.stale_after_ns,
-        later=producers.later,
-    )
-    run._runtime.instruments.input_judged(run._labels, stale=bool(found))
+    made, written_ns = origin
+    began_ns, limit_ns = run._start_ns, run._settings.stale_after_ns
+    later = runtime.producers.later(made, made.start_ns, began_ns)
+    found: Sequence[Staleness] = ()
+    if later or (limit_ns is not None and began_ns - written_ns > limit_ns):  # most inputs are not judged any further
+        read = Read(name, digest, "", run.run_id, began_ns)
+        found = judge(read, made, written_ns, stale_after_ns=limit_ns, later=lambda *_: later)
+    if runtime.instruments.enabled:
+        runtime.instruments.input_judged(run._labels, stale=bool(found))
     return found
 
 

@@ -7,7 +7,7 @@ ok. A run that wrote the same content again made nothing fresher.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from mlotel.model import Run, Staleness
@@ -33,7 +33,7 @@ class Made(NamedTuple):
     run_id: str
     start_ns: int
     ended_ok_ns: int | None = None
-    digests: frozenset[str] = frozenset()
+    digests: Collection[str] = ()
 
     @classmethod
     def of(cls, run: Run) -> Made:
@@ -81,39 +81,46 @@ def judge(
         later: Finds the later runs of the producer's component.
         now_ns: Judge also what has come to hold since the run began; None: only what held then.
     """
-    found: tuple[Staleness, ...] = ()
+    # what most runs need: two comparisons and one look-up
     began_ns = read.began_ns
-
-    def stale(reason: str, when: str, moment_ns: int, fresher: Made | None = None) -> tuple[Staleness, ...]:
-        return (
-            Staleness(
-                artifact=read.name,
-                span_id=read.span_id,
-                component=producer.component,
-                writer_id=producer.run_id,
-                written_ns=written_ns,
-                reason=reason,
-                when=when,
-                age_ns=moment_ns - written_ns,
-                stale_after_ns=stale_after_ns,
-                fresher_id=None if fresher is None else fresher.run_id,
-                fresher_ns=None if fresher is None else fresher.start_ns,
-            ),
-        )
-
+    found: tuple[Staleness, ...] = ()
     if stale_after_ns is not None:
         if began_ns - written_ns > stale_after_ns:
-            found = stale("age", "ran", began_ns)
+            found = (_stale(read, producer, written_ns, stale_after_ns, "age", "ran", began_ns),)
         elif now_ns is not None and now_ns - written_ns > stale_after_ns:
-            found = stale("age", "since", now_ns)
-    fresher = _latest(read, producer, later, producer.start_ns, began_ns, now_ns)
+            found = (_stale(read, producer, written_ns, stale_after_ns, "age", "since", now_ns),)
+    fresher, when, moment_ns = _latest(read, producer, later, producer.start_ns, began_ns, now_ns), "ran", began_ns
+    if fresher is None and now_ns is not None:
+        after_ns = max(began_ns - 1, producer.start_ns)
+        fresher, when, moment_ns = _latest(read, producer, later, after_ns, now_ns + 1, now_ns), "since", now_ns
     if fresher is not None:
-        return found + stale("fresher_run", "ran", began_ns, fresher)
-    if now_ns is not None:
-        fresher = _latest(read, producer, later, max(began_ns - 1, producer.start_ns), now_ns + 1, now_ns)
-        if fresher is not None:
-            return found + stale("fresher_run", "since", now_ns, fresher)
+        found += (_stale(read, producer, written_ns, stale_after_ns, "fresher_run", when, moment_ns, fresher),)
     return found
+
+
+def _stale(
+    read: Read,
+    producer: Made,
+    written_ns: int,
+    stale_after_ns: int | None,
+    reason: str,
+    when: str,
+    moment_ns: int,
+    fresher: Made | None = None,
+) -> Staleness:
+    return Staleness(
+        artifact=read.name,
+        span_id=read.span_id,
+        component=producer.component,
+        writer_id=producer.run_id,
+        written_ns=written_ns,
+        reason=reason,
+        when=when,
+        age_ns=moment_ns - written_ns,
+        stale_after_ns=stale_after_ns,
+        fresher_id=None if fresher is None else fresher.run_id,
+        fresher_ns=None if fresher is None else fresher.start_ns,
+    )
 
 
 def _latest(read: Read, producer: Made, later: Later, after_ns: int, before_ns: int, now_ns: int | None) -> Made | None:

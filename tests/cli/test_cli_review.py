@@ -92,7 +92,7 @@ def test_a_prediction_is_flagged_by_its_key(mlotel, recorded):
 
 def test_a_flag_of_a_run_is_one_of_all_its_outputs(mlotel, recorded):
     """And is taken back as one."""
-    run = mlotel("find", "--where", "version", "=", "2", "--store", recorded, "--format", "json").json["runs"][0]
+    run = mlotel("find", "--where", "version", "=", "2", "--store", recorded, "--format", "json").json[0]
     assert mlotel("flag", run["run_id"], "--store", recorded).code == 0
 
     assert suspects(mlotel("review", "--store", recorded, "--format", "json").json)[0] == (1, "featurize", 1, 0)

@@ -56,7 +56,7 @@ def reruns(store: Any) -> Reruns:
     ranges=st.lists(st.tuples(st.integers(-1, 61), st.integers(-1, 61)), min_size=1, max_size=5),
 )
 def test_any_time_of_any_runs(starts: list[int], failed: list[bool], ranges: list[tuple[int, int]]) -> None:
-    """Those that a look at each run finds, latest first, also where many began at once and whatever was asked before."""
+    """Those that a look at each run finds, latest first, also where many began at once, whatever was asked before."""
     store = Listed(starts, failed[: len(starts)])
     asked = reruns(store)
     for after, before in ranges:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = """
 import numpy as np
 import pyarrow as pa
+from datetime import timedelta
 from pathlib import Path
 
 import mlotel
@@ -48,6 +49,13 @@ with mlotel.component("classify") as run:
     run.log_predictions(["late", "on-time", "late"], model="delay")
     run.log_predictions(["late", None], keys=["x", "y"])
     run.log_input(iter([1]), name="stream")
+
+for content in (b"1", b"2"):
+    with mlotel.component("make") as run:
+        run.log_output(content, name="content")
+with mlotel.component("use", stale_after=timedelta(microseconds=1)) as run:
+    run.log_input(b"1", name="content")
+mlotel.start_component("use", attempt=2, queue_time=timedelta(seconds=1.5)).end()
 
 for error in (ValueError("no"), KeyboardInterrupt()):
     try:
@@ -230,7 +238,9 @@ def test_log_records_are_events_defined(sent: Sink) -> None:
     """Every log record has an event's name and that event's attributes."""
     events = {group["name"]: uses(group) for group in GROUPS.values() if group["type"] == "event"}
     records = sent.records()
-    assert {"mlotel.run.start", "exception", "mlotel.artifact.manifest"} <= {record.event_name for record in records}
+    assert {"mlotel.run.start", "exception", "mlotel.artifact.manifest", "mlotel.artifact.stale"} <= {
+        record.event_name for record in records
+    }
     assert {record.event_name for record in records} <= set(events)
     assert [
         line
@@ -251,7 +261,13 @@ def test_metrics_are_those_defined(sent: Sink) -> None:
         points = getattr(metric, kind).data_points
         assert [line for point in points for line in wrong(metric.name, attributes_of(point), uses(group))] == []
         seen.add(metric.name)
-    assert {"mlotel.run.duration", "mlotel.run.metric", "mlotel.prediction.count", "mlotel.data.rows"} <= seen
+    assert {
+        "mlotel.run.duration",
+        "mlotel.run.metric",
+        "mlotel.prediction.count",
+        "mlotel.data.rows",
+        "mlotel.data.stale",
+    } <= seen
 
 
 def test_histograms_have_the_boundaries_advised(sent: Sink) -> None:

@@ -160,8 +160,10 @@ def test_other_tools_read_the_files(root: Path) -> None:
         run.log_predictions([0.5], keys=["in the journal"])
 
     query = f"""
-        SELECT model, count(*), sum(value), count(DISTINCT key), any_value(value_text), min(hex(trace_id))
-        FROM read_parquet('{root}/predictions/*/*/*.parquet', hive_partitioning = true) GROUP BY model ORDER BY model
+        SELECT NULLIF(model, '__HIVE_DEFAULT_PARTITION__') AS known, -- before 1.3 the folder's name was read as text
+               count(*), sum(value), count(DISTINCT key), any_value(value_text), min(hex(trace_id))
+        FROM read_parquet('{root}/predictions/*/*/*.parquet', hive_partitioning = true)
+        GROUP BY known ORDER BY known NULLS LAST
     """
     trace_id = run.trace_id.upper()
     assert duckdb.sql(query).fetchall() == [
@@ -244,7 +246,7 @@ def test_with_a_secret_no_key_is_on_disk(root: Path) -> None:
     for path in root.rglob("*"):
         assert not path.is_file() or b"customer-" not in path.read_bytes(), path
     for path in parts(root):  # compressed pages hide text from a search of bytes
-        assert pq.read_table(path).column("key").null_count == LARGE
+        assert pq.read_table(path, partitioning=None).column("key").null_count == LARGE
     for key, value in (("customer-000123", 123.0), ("customer-alone", 0.5), ("customer-other-b", 1.5)):
         (found,) = find(root, key, secret=SECRET.encode())
         assert (found.key, found.value) == (None, value)

@@ -85,7 +85,9 @@ def test_a_lineage_of_long_ago_is_found_with_since(
     """Searches go back 30 days unless --since or --until says more."""
     url = tempo_of(*pipeline(days_ago=50)).url
 
-    assert ask("lineage", "result", "--tempo", url)[0] == 1
+    code, _, told = ask("lineage", "result", "--tempo", url)
+    assert code == 1
+    assert f"Tempo at {url} was searched for what began since 2" in told
     for times in (["--since", "60d"], ["--until", "40d"], ["--since", "60d", "--until", "40d"]):
         code, out, _ = ask("lineage", "result", "--tempo", url, "--format", "json", *times)
         assert code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -179,3 +180,46 @@ def test_a_query_that_selects_more_than_is_named(tempo_of: TempoOf) -> None:
         assert [each.run_id for each in store.search("{ }")] == [run.run_id]
         assert store.partial
         assert "more than 100 spans" in store.problems[0]
+
+
+def test_what_a_lineage_asks_again_and_again_is_asked_once(tempo_of: TempoOf, pipeline: list[bytes]) -> None:
+    """The same search by digest or link is not done twice within half a minute; later it is, and finds what is new."""
+    tempo, now = tempo_of(*pipeline), [T0]
+    late = RunLines(3, "late", start_s=20)
+    with open_store(tempo, clock=lambda: now[0]) as store:
+        asked = []
+        for _ in range(2):
+            assert len(store.find_artifacts(digest=digest("a"), direction="input")) == 1
+            assert len(store.readers_of(RunLines(1).trace_id, store.runs(component="make")[0].outputs[0].span_id)) == 1
+            asked.append(len([each for each in searches(tempo) if "component" not in each["q"]]))
+        tempo.add([span_line(late.read("made", digest("a"))), late.end()])
+        now[0] += 31 * SECOND
+        found = store.find_artifacts(digest=digest("a"), direction="input")
+
+    assert asked == [2, 2]
+    assert [each.run_id for each in found] == [late.run_id, RunLines(2).run_id]
+
+
+def test_what_was_fetched_is_not_kept_without_end(tempo_of: TempoOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past a number of spans the next question begins anew, and answers the same."""
+    monkeypatch.setattr("mlotel.store.fetching._MOST_KEPT", 10)
+    tempo = tempo_of(*[RunLines(n, "ab"[n % 2], start_s=n).end() for n in range(30)])
+    with open_store(tempo) as store:
+        assert len(store.runs()) == 30
+        assert len(store.runs(component="a", limit=5)) == 5
+        assert len(store._spans) < 30
+        assert len(store.runs(component="b")) == 15
+
+
+def test_the_parts_of_a_long_time_are_searched_at_once(tempo_of: TempoOf) -> None:
+    """Where all of them are needed, the searches of 30 days do not wait for one another."""
+    waiting, together = threading.Barrier(5), []
+
+    def all_of_them(path: str) -> None:
+        if "/api/search" in path:
+            together.append(waiting.wait(20))
+
+    tempo = tempo_of(RunLines(1).end(), fault=all_of_them)
+    with TempoStore(tempo.url, clock=lambda: T0 + SECOND) as store:
+        assert len(store.runs()) == 1
+    assert len(together) == 5

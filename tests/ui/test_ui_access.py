@@ -264,3 +264,59 @@ def test_what_is_no_http_gets_nothing_of_the_store(empty):
     assert empty.raw(b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert empty.raw(b"GET /api/runs HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 401 ")
     assert empty.get("/api/runs").status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "{origin}"}, 400),
+        ({"Sec-Fetch-Site": "same-origin"}, 400),
+        ({"Origin": "{origin}"}, 400),
+        ({}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://127.0.0.1:{port}"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "{origin}"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}, 403),
+        ({"Referer": "{origin}/"}, 403),
+    ],
+)
+def test_what_writes_has_to_come_from_a_page_of_this_server(empty, headers, status):
+    """A browser proves it by Origin or Sec-Fetch-Site; one that says neither is not believed. 400: it got further."""
+    words = {"origin": empty.session.origin, "port": empty.session.port}
+    given = {name: value.format(**words) for name, value in headers.items()}
+    answer = empty.ask("/api/flag", "POST", {**empty.cookie, **given, "Content-Type": "application/json"}, b"{}")
+
+    assert answer.status == status
+
+
+def test_a_program_writes_with_the_token_alone(empty):
+    """No browser sends that header by itself; from another site's page it is refused all the same."""
+    headers = {**empty.bearer, "Content-Type": "application/json"}
+
+    assert empty.ask("/api/flag", "POST", headers, b"{}").status == 400
+    assert empty.ask("/api/flag", "POST", {**headers, "Origin": "http://evil.example"}, b"{}").status == 403
+    assert empty.ask("/api/flag", "POST", {**headers, "Sec-Fetch-Site": "cross-site"}, b"{}").status == 403
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("text/plain", b'{"what": "x"}', 415),
+        ("application/x-www-form-urlencoded", b"what=x", 415),
+        ("", b'{"what": "x"}', 415),
+        ("application/json; charset=utf-8", b'{"what": "x"}', 404),
+        ("application/json", b'{"what": "x"', 400),
+        ("application/json", b'["what"]', 400),
+        ("application/json", b'{"what": 1}', 400),
+        ("application/json", b'{"what": "x", "when": "now"}', 400),
+        ("application/json", b'{"what": "x", "why": "\xff"}', 400),
+        ("application/json", b'{"what": "' + b"x" * 70_000 + b'"}', 413),
+        ("application/json", b"[" * 60_000, 400),
+    ],
+)
+def test_a_body_has_to_be_what_a_form_cannot_send(empty, kind, body, status):
+    """JSON by name, an object of texts, and not too large."""
+    assert empty.ask("/api/flag", "POST", {**empty.bearer, "Content-Type": kind}, body).status == status

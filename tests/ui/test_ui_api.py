@@ -163,20 +163,21 @@ def test_a_page_keeps_its_place_while_runs_begin(book, served):
     assert [run["version"] for run in first["runs"] + second["runs"]] == ["3", "2", "1", "0"]
 
 
-def test_a_text_that_few_runs_have_is_looked_for_in_bounded_steps(book, served, monkeypatch):
-    """A page may be empty and still say where to go on."""
+@pytest.mark.parametrize("query", ["text=needle", "where=tag.is%3Dneedle", "text=need&where=tag.is%3Dneedle"])
+def test_what_few_runs_are_is_looked_for_in_bounded_steps(book, served, monkeypatch, query):
+    """A page may be empty and still say where to go on: no request looks at every run."""
     from mlotel.ui import paging
 
     monkeypatch.setattr(paging, "_AT_ONCE", 2)
     monkeypatch.setattr(paging, "_MOST_LOOKED_AT", 4)
-    book.run("needle")
+    book.run("needle", tags={"is": "needle"})
     for _ in range(9):
-        book.run("hay")
+        book.run("hay", tags={"is": "hay"})
     client = served(book)
 
     found, steps, cursor = [], 0, ""
     while True:
-        answer = client.get(f"/api/runs?text=needle{cursor}").json
+        answer = client.get(f"/api/runs?{query}{cursor}").json
         found += [run["component"] for run in answer["runs"]]
         steps += 1
         if answer["next"] is None:
@@ -263,6 +264,9 @@ class Broken:
 
     def runs(self, **_):
         raise self.error
+
+    def translates(self, _):
+        return True
 
 
 @pytest.mark.parametrize("error", [StoreError("the index stays locked"), OSError(28, "No space left on device")])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from pipelines import Io
@@ -66,7 +67,16 @@ def pipeline(book):
 
 @pytest.fixture
 def site(pipeline, book, served):
-    return served(book, jaeger_ui="http://localhost:16686")
+    client = served(book, jaeger_ui="http://localhost:16686")
+    for path, members in (
+        ("notes", {"what": f"run:{pipeline['train'].run_id}", "text": f"line one\n{HOSTILE}", "author": "ana"}),
+        ("flag", {"what": "name:predictions", "why": HOSTILE}),
+        ("label", {"what": "name:raw", "label": HOSTILE[:30], "why": "asked to"}),
+        ("retract", {"label": HOSTILE[:30], "why": HOSTILE}),
+    ):
+        answer = client.post(f"/api/{path}", members)
+        assert answer.status == 200, answer.json
+    return client
 
 
 def at(time_ns: int) -> str:
@@ -90,10 +100,28 @@ def paths(pipeline: Any) -> dict[str, str]:
         "hostile": f"/run?id={pipeline[HOSTILE].run_id}",
         "lineage": "/lineage?what=predictions",
         "nothing": "/lineage",
+        "compare": f"/compare?after={pipeline['predict'].run_id}&before={pipeline['train'].run_id}",
+        "review": "/review",
+        "labels": "/labels",
+        "label": f"/labels?{urlencode({'label': HOSTILE[:30]})}",
+        "notes": "/notes",
     }
 
 
-NAMES = ("runs", "components", "history", "run", "hostile", "lineage", "nothing")
+NAMES = (
+    "runs",
+    "components",
+    "history",
+    "run",
+    "hostile",
+    "lineage",
+    "nothing",
+    "compare",
+    "review",
+    "labels",
+    "label",
+    "notes",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -259,9 +287,16 @@ def test_a_run_is_shown_in_full(page, site, pipeline):
         return dict(zip(section.locator("dt").all_inner_texts(), section.locator("dd").all_inner_texts(), strict=True))
 
     assert page.get_by_role("heading", level=1).inner_text() == "train ✓ ok"
-    assert facts("Run")["trace id"] == run.trace_id
-    assert facts("When") == {"started": at(run.start_ns), "ended": at(run.end_ns), "took": "3 s"}
-    assert facts("Code") == {"commit": "aaaaaaaaaaaa with uncommitted changes", "branch": "main"}
+    assert facts("What") == {"run id": run.run_id, "version": "2.1", "pipeline": "delays"}
+    assert facts("When") == {
+        "started": at(run.start_ns),
+        "ended": at(run.end_ns),
+        "took": "3 s",
+        "attempt": "1",
+        "trace id": run.trace_id,
+        "span id": run.span_id,
+    }
+    assert facts("How") == {"commit": "aaaaaaaaaaaa with uncommitted changes", "branch": "main"}
     assert facts("Parameters") == {"depth": "6", "name": SHOWN}
     assert facts("Metrics") == {"rmse": "12.3457", "nan": "not a number"}
     trace = page.get_by_role("link", name="Trace in Jaeger")
@@ -307,6 +342,7 @@ def test_a_history_is_drawn(page, site, book):
     assert points.count() == 1
     points.click()
     page.wait_for_url(f"**/run?id={runs[0].run_id}")
+    page.wait_for_selector("main:not([aria-busy])")
 
 
 def test_points_are_gone_through_by_keys(page, site):
@@ -395,6 +431,112 @@ def test_lineage_is_a_graph_and_a_table(page, site):
     page.wait_for_selector("text=1 run, 2 artifacts")
 
 
+def test_an_output_is_flagged_and_reviewed(page, site, pipeline):
+    """From the run's page: what is said shows at once, the review ranks the run, and the flag is taken back there."""
+    enter(page, site, f"/run?id={pipeline['train'].run_id}")
+    said = page.get_by_role("region", name="Notes, flags and labels")
+    said.get_by_label("Say something about").select_option("model")
+    said.get_by_text("Flag as wrong").click()
+    said.get_by_label("Why").first.fill("far too high")
+    said.get_by_role("form", name="Flag it").get_by_label("Your name").fill("ben")
+    said.get_by_role("button", name="Flag it").click()
+    row = said.get_by_role("listitem").filter(has_text="far too high")
+    row.wait_for()
+    assert row.inner_text().startswith("⚑ flag\nmodel")
+    assert "by ben" in row.inner_text()
+
+    page.get_by_role("link", name="Review").click()
+    page.wait_for_selector("main:not([aria-busy])")
+    flags = page.get_by_role("region", name="Flags", exact=True)
+    assert flags.get_by_role("listitem").count() == 2
+    table = page.get_by_role("table", name="Runs behind what is flagged")
+    assert {row.locator("td").nth(1).inner_text() for row in table.locator("tbody tr").all()} == {
+        "ingest",
+        "featurize",
+        "train",
+        "predict",
+    }
+    assert page.get_by_label("Your name").input_value() == "ben"
+    page.get_by_role("button", name="Take back the flag of model").click()
+    page.get_by_role("button", name="Take back the flag of model").wait_for(state="detached")
+    assert flags.get_by_role("listitem").count() == 1
+
+
+def test_a_note_is_written_with_its_lines(page, site, pipeline):
+    """On the notes' page, about what is named; an error leaves the text where it is."""
+    enter(page, site, "/notes")
+    form = page.get_by_role("form", name="Write the note")
+    form.get_by_label("About").fill(f"run:{pipeline['predict'].run_id}")
+    form.get_by_label("Note").fill("first line\nsecond line")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("first line").wait_for()
+    notes = page.get_by_role("region", name="Notes, latest first").get_by_role("listitem")
+    assert notes.count() == 2
+    assert notes.first.locator("p").inner_text() == "first line\nsecond line"
+    assert form.get_by_label("Note").input_value() == ""
+
+
+def test_what_cannot_be_written_stays_in_its_form(browser, site):
+    """And the reason is told."""
+    context = browser.new_context()
+    page = context.new_page()
+    enter(page, site, "/notes")
+    form = page.get_by_role("form", name="Write the note")
+    form.get_by_label("About").fill("nothing of this name")
+    form.get_by_label("Note").fill("kept")
+    form.get_by_role("button").click()
+    page.get_by_role("status").filter(has_text="no run or artifact answers").wait_for()
+    assert form.get_by_label("Note").input_value() == "kept"
+    context.close()
+
+
+def test_a_label_is_given_followed_and_retracted(page, site):
+    """What inherits it is listed; a retraction shows its deadline, and can be taken back."""
+    enter(page, site, "/labels")
+    form = page.get_by_role("form", name="Give the label")
+    form.get_by_label("To").fill("name:features")
+    form.get_by_label("Label").fill("customer-17")
+    form.get_by_role("button").click()
+    page.get_by_role("link", name="customer-17").click()
+    page.wait_for_selector("main:not([aria-busy])")
+    inherited = page.get_by_role("table", name="Inherited by")
+    assert [row.locator("td").first.inner_text() for row in inherited.locator("tbody tr").all()] == [
+        "predictions",
+        "model",
+    ]
+    retract = page.get_by_role("form", name="Retract it")
+    retract.get_by_label("Why").fill("consent withdrawn")
+    retract.get_by_label("Deadline").fill("2030-01-02")
+    retract.get_by_role("button").click()
+    warning = page.get_by_text("Retracted: may be read until 2030-01-02 00:00:00Z: consent withdrawn")
+    warning.wait_for()
+    page.get_by_role("button", name="Take the retraction back").click()
+    warning.wait_for(state="detached")
+
+
+def test_runs_are_compared(page, site, pipeline, book):
+    """From a run's page, with the run of the component before it; what explains it best stands first."""
+    failed = next(run for run in book.made if run.state == "failed")
+    enter(page, site, f"/run?id={failed.run_id}")
+    page.get_by_role("link", name="Compare with the run before").click()
+    page.wait_for_selector("main:not([aria-busy])")
+
+    assert page.get_by_label("Before").input_value() == pipeline["train"].run_id
+    table = page.get_by_role("table", name="Parameters")
+    assert [cell.inner_text() for cell in table.locator("tbody tr").first.locator("td").all()] == ["depth", "6", "–"]
+    enter(page, site, f"/compare?after={pipeline['ingest'].run_id}")
+    assert "no earlier run" in page.get_by_role("main").inner_text()
+
+
+def test_staleness_is_told(page, site, pipeline):
+    """On the page of a run whose input was written long ago, or whose producer ran again."""
+    enter(page, site, f"/run?id={pipeline['train'].run_id}")
+
+    assert "features has become stale" in page.get_by_role("note").inner_text()
+
+
 def test_what_a_reference_may_have_meant_is_offered(browser, book, served):
     """Links to each candidate."""
     for number, name in enumerate(("one", "two")):
@@ -465,6 +607,22 @@ def test_ten_thousand_runs_are_scrolled_through(page, book, served):
     )
     assert 4900 < middle < 5100
     assert max(most, rows.count()) < 120
+
+
+def test_a_search_in_vain_stops_and_can_be_taken_further(page, book, served, monkeypatch):
+    """Rather than to read a store of any size to its end."""
+    from mlotel.ui import paging
+
+    monkeypatch.setattr(paging, "_AT_ONCE", 2)
+    monkeypatch.setattr(paging, "_MOST_LOOKED_AT", 4)
+    book.run("needle")
+    for _ in range(30):
+        book.run("hay")
+    enter(page, served(book), "/?text=needle")
+
+    page.get_by_text("0 runs so far, and none for a long while before").wait_for()
+    page.get_by_role("button", name="Look further back").click()
+    page.get_by_role("link", name="needle").wait_for()
 
 
 def test_without_the_token_the_page_stays_shut(browser, site):

@@ -6,11 +6,11 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from mlotel_stack.errors import StackError
+from mlotel_stack.programs import cache_dir
 
 __all__ = ["COMMANDS", "ensure", "find", "lacking"]
 
@@ -45,7 +45,9 @@ def ensure(say: Callable[[str], None] = print) -> Path:
         return found
     if problems := lacking():
         raise StackError("; ".join(problems))
-    with (Path(tempfile.gettempdir()) / "mlotel-chromium.lock").open("w") as lock:
+    cache = cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # apt-get does not wait for another one at work
         if (found := find()) is None:
             say("Chromium: installing Debian's package (about 100 MB)")

@@ -99,6 +99,14 @@ def command(
             "or OpenLineage events, one a line.",
         ),
     ] = LineageFormat.TREE,
+    send: Annotated[
+        bool,
+        typer.Option(
+            "--send-trace",
+            help="Print no lineage but send it, as one trace of its own, to where OTEL_EXPORTER_OTLP_ENDPOINT says: "
+            "Jaeger then shows all of it at once.",
+        ),
+    ] = False,
     store: StoreOption = None,
     jaeger: JaegerOption = None,
     tempo: TempoOption = None,
@@ -109,6 +117,8 @@ def command(
     """
     if forward and both:
         raise typer.BadParameter("--forward is one way and --both is two: leave one of them out")
+    if send and output_format not in (LineageFormat.TREE, LineageFormat.JSON):
+        raise typer.BadParameter("--send-trace prints no lineage: leave --format out, or take json")
     since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
         if not opened.exists:
@@ -124,6 +134,11 @@ def command(
                 return way(opened.store, root, depth=depth, since_ns=since_ns, until_ns=until_ns)
 
         found = walk(around if both else downstream if forward else upstream)
+        if send:
+            from mlotel.cli.sendtrace import send_trace
+
+            send_trace(found, as_json=output_format is LineageFormat.JSON)
+            return
         if output_format in (LineageFormat.JSON, LineageFormat.HTML):
             started = sub_workflows(opened.store, found.runs).values()
             stale = staleness_of_all(opened.store, found.runs)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 import typer
 
 from mlotel.cli.output import complain
-from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError, nearest
+from mlotel.errors import ConfigurationError, QueryError, RunNotFoundError, StoreNotFoundError, nearest
 from mlotel.store import Store
-from mlotel.store.times import parse_time
+from mlotel.store.times import format_time, parse_time
 
 if TYPE_CHECKING:
     from mlotel.store.remote import RemoteStore
@@ -227,9 +227,11 @@ def _open_backend(jaeger: str | None, tempo: str | None, since_ns: int | None) -
         opened, place = TempoStore(tempo or "", headers=headers, since_ns=since_ns), f"Tempo at {tempo}"
     with opened as store, ExitStack() as local:
         store.annotated = _annotated(local)
-
         try:
             yield OpenedStore(store, place, exists=True, unread=lambda: 0)
+        except RunNotFoundError as error:
+            since = format_time(store.searched_since)[:10]
+            raise RunNotFoundError(f"{error} ({place} was searched for what began since {since})") from None
         finally:  # of what was not found, too
             for problem in store.problems:
                 complain(f"the answer is partial: {problem}")

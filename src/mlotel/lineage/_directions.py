@@ -134,13 +134,15 @@ class Forward:
         self._records = records
         self._by_digest: dict[str, _Reads] = {}
         self._by_run: dict[str, _Reads] = {}
-        self._producers: dict[tuple[str, str | None], Crossing] = {}
+        self._expected: set[str] = set()
 
     def expect_runs(self, runs: Collection[Run]) -> None:
         """Read together what `through` and `beside` will look for."""
-        spans = ((run.trace_id, span_id) for run in runs for span_id in _spans_of(run))
+        fresh = [run for run in runs if run.run_id not in self._expected]
+        self._expected.update(run.run_id for run in fresh)
+        spans = ((run.trace_id, span_id) for run in fresh for span_id in _spans_of(run))
         self._expect(self._records.expect_readers(spans))
-        self._records.expect_dependents(runs)
+        self._records.expect_dependents(fresh)
 
     def expect_artifacts(self, near: Collection[Artifact]) -> None:
         """Read together what `across` will look for."""
@@ -174,14 +176,17 @@ class Forward:
             crossing = _producer(self._records, near)
             artifact, origin = crossing.artifact, _origin(near, crossing)
             found.append((near, crossing))
-        if artifact.digest and not is_empty(artifact):
-            found += self._of_digest(artifact.digest).get(origin, ())
+        digest = None if is_empty(artifact) else artifact.digest
+        if digest:
+            found += self._of_digest(digest).get(origin, ())
         # A link joins also what has no digest, no content, or a digest of another scope.
         source = self._records.run(origin[1]) if origin[0] != _CONTENT else None
         if source is not None:
             found += self._linked_to(source).get(origin, ())
             if origin[0] == _WRITE:
-                found += self._told_apart(self._records.readers(source.trace_id, artifact.span_id)).get(origin, ())
+                linked = self._records.readers(source.trace_id, artifact.span_id)
+                others = [read for read in linked if not digest or read.digest != digest]
+                found += self._told_apart(others).get(origin, ())
         far, lost = [], False
         for read, crossing in sorted(
             {io_id(each[0]): each for each in found}.values(), key=lambda each: _time(each[0])
@@ -218,9 +223,7 @@ class Forward:
     def _told_apart(self, reads: Iterable[Artifact]) -> _Reads:
         found: defaultdict[_Origin, list[tuple[Artifact, Crossing]]] = defaultdict(list)
         for read in reads:
-            crossing = self._producers.get(io_id(read))  # one read is come to by its digest and by its link
-            if crossing is None:
-                crossing = self._producers[io_id(read)] = _producer(self._records, read)
+            crossing = _producer(self._records, read)
             found[_origin(read, crossing)].append((read, crossing))
         return found
 

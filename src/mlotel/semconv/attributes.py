@@ -103,6 +103,9 @@ __all__ = [
     "MLOTEL_PROCESS_BOOT_ID",
     "MLOTEL_PROCESS_PID_NAMESPACE",
     "MLOTEL_PROCESS_START_TICKS",
+    "MLOTEL_PROJECTION_KIND",
+    "MLOTEL_PROJECTION_NODE",
+    "MLOTEL_PROJECTION_SERVICE",
     "MLOTEL_QUALITY_SCORE_NAME",
     "MLOTEL_RECORD_KEY_HASH",
     "MLOTEL_REPLICA",
@@ -417,6 +420,15 @@ MLOTEL_PROCESS_PID_NAMESPACE: Final = "mlotel.process.pid.namespace"
 
 MLOTEL_PROCESS_START_TICKS: Final = "mlotel.process.start.ticks"
 """When the process was created, in clock ticks since the boot; unlike the time of day it never moves."""
+
+MLOTEL_PROJECTION_KIND: Final = "mlotel.projection.kind"
+"""What a span of a projection stands for. A span that has this attribute tells nothing new."""
+
+MLOTEL_PROJECTION_NODE: Final = "mlotel.projection.node"
+"""Run id or digest (or the span id of an artifact without one) that the span stands for."""
+
+MLOTEL_PROJECTION_SERVICE: Final = "mlotel.projection.service"
+"""Service that the run belongs to."""
 
 MLOTEL_QUALITY_SCORE_NAME: Final = "mlotel.quality.score.name"
 """Name of a score of a model's quality."""

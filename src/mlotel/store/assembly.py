@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mlotel.model import Annotation, Artifact, Run
@@ -31,7 +32,7 @@ __all__ = ["Assembly"]
 _CHUNK = 500
 _LINES_KEPT = 64
 _LONG_LINE = 16_384
-_ARTIFACTS_KEPT = 8192
+_ARTIFACTS_KEPT, _RUNS_KEPT = 8192, 1024
 
 
 class Assembly:
@@ -48,33 +49,50 @@ class Assembly:
         self._parser = LineParser()
         # A collector's line holds many spans, which are asked for one after another.
         self._parsed: dict[Place, Sequence[Item]] = {}
-        # One artifact is come to by its run, its digest and its producer: it is put together once.
+        # One artifact is come to by its run, its digest and its producer: it is put together once. By numbers of rows.
         self._artifacts: dict[int, Artifact] = {}
+        self._runs: dict[int, Run] = {}
 
     def clear(self) -> None:
-        """Forget what was read so far; needed when a row or a place may mean something else than before."""
+        """Forget what was read so far; needed when lines were taken up, or places may mean others."""
         self._parsed.clear()
         self._artifacts.clear()
+        self._runs.clear()
 
     def runs(self, index: Index, rows: Sequence[RunRow]) -> tuple[Run, ...]:
         """The runs of `rows`, in their order, with all they read and wrote."""
         runs: list[Run] = []
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]
-            sides: dict[tuple[int, bool], list[Artifact]] = {}
-            where = f"run IN ({','.join('?' * len(chunk))}) AND entry = 0"
-            for row in index.io_rows(where, [row.id for row in chunk], "time, id"):
-                artifact = self._artifact(row)
-                if artifact is not None:
-                    sides.setdefault((row.run, artifact.direction == "output"), []).append(artifact)
-            for run_row in chunk:
-                try:
-                    run = self._run(run_row, sides.get((run_row.id, False), ()), sides.get((run_row.id, True), ()))
-                except BAD_SHAPE:
-                    continue
-                if run is not None:
-                    runs.append(run)
+            found = {row.id: self._runs[row.id] for row in chunk if row.id in self._runs}
+            missing = [row for row in chunk if row.id not in found]
+            found |= self._whole(index, missing) if missing else {}
+            # Whether a run that has not ended still runs is another question each time.
+            ended = {row.id: found[row.id] for row in missing if row.state and row.id in found}
+            if len(self._runs) + len(ended) > _RUNS_KEPT:
+                self._runs.clear()
+            self._runs |= ended
+            runs += (found[row.id] for row in chunk if row.id in found)
         return tuple(runs)
+
+    def _whole(self, index: Index, rows: Sequence[RunRow]) -> dict[int, Run]:
+        """The runs of rows, by the numbers of these."""
+        listed = ", ".join([str(row.id) for row in rows])
+        owners = dict(index.rows(f"SELECT id, run FROM io WHERE run IN ({listed}) AND entry = 0"))
+        inputs: defaultdict[int, list[Artifact]] = defaultdict(list)
+        outputs: defaultdict[int, list[Artifact]] = defaultdict(list)
+        for number, artifact in self.artifacts_by_number(index, sorted(owners)):
+            side = outputs if artifact.direction == "output" else inputs
+            side[owners[number]].append(artifact)
+        found: dict[int, Run] = {}
+        for row in rows:
+            try:
+                run = self._run(row, sorted(inputs[row.id], key=_time), sorted(outputs[row.id], key=_time))
+            except BAD_SHAPE:
+                continue
+            if run is not None:
+                found[row.id] = run
+        return found
 
     def heads(self, rows: Iterable[RunRow]) -> Iterator[Run]:
         """The runs of `rows`, in their order, without what they read and wrote."""
@@ -102,9 +120,19 @@ class Assembly:
     def artifacts(self, rows: Iterable[IoRow]) -> Iterator[Artifact]:
         """The artifacts of `rows`, in their order."""
         for row in rows:
-            artifact = self._artifact(row)
+            artifact = self._artifacts.get(row.id) or self._artifact(row)
             if artifact is not None:
                 yield artifact
+
+    def artifacts_by_number(self, index: Index, numbers: Sequence[int]) -> Iterator[tuple[int, Artifact]]:
+        """The artifacts of rows of these numbers, in their order; rows are looked for where they were not read yet."""
+        for first in range(0, len(numbers), _CHUNK):
+            chunk = numbers[first : first + _CHUNK]
+            found = {number: self._artifacts.get(number) for number in chunk}
+            missing = ", ".join([str(number) for number, artifact in found.items() if artifact is None])
+            if missing:  # in the order of their numbers, which is mostly that of the lines
+                found |= {row.id: self._artifact(row) for row in index.io_rows(f"id IN ({missing})", order="id")}
+            yield from ((number, artifact) for number, artifact in found.items() if artifact is not None)
 
     def annotations(self, rows: Iterable[AnnotationRow]) -> Iterator[Annotation]:
         """The flags, notes and labels of `rows`, in their order."""
@@ -192,13 +220,9 @@ class Assembly:
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
 
     def _artifact(self, row: IoRow) -> Artifact | None:
-        artifact = self._artifacts.get(row.id)
-        if artifact is not None:
-            return artifact
-        place = Place(row.segment, row.offset, row.length)
         event = events.MLOTEL_ARTIFACT_MANIFEST if row.entry else None
         try:
-            item = self.item(place, span=row.span, event=event)
+            item = self.item(Place(row.segment, row.offset, row.length), span=row.span, event=event)
             if item is None:
                 return None
             artifact = entry_of(item, row.entry) if row.entry else artifact_of(item)
@@ -208,6 +232,10 @@ class Assembly:
             self._artifacts.clear()
         self._artifacts[row.id] = artifact
         return artifact
+
+
+def _time(artifact: Artifact) -> int:
+    return artifact.time_ns
 
 
 def _end_of(item: Item | None) -> int | None:

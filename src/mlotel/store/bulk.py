@@ -62,7 +62,7 @@ def artifacts_with_digests(
     wanted = set(digests)
     sides = _listed(flags_of(direction))
     for chunk in _chunks(_by_number(wanted, digest_number)):
-        for artifact in assembly.artifacts(index.io_rows(f"digest IN ({chunk}) AND flags IN ({sides})")):
+        for artifact in _artifacts(index, assembly, f"digest IN ({chunk}) AND flags IN ({sides})"):
             if artifact.digest in wanted:
                 yield artifact
 
@@ -71,7 +71,7 @@ def readers_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Itera
     """The artifacts that were read with a link to one of these spans, of each span the latest first."""
     wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
     for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
-        for artifact in assembly.artifacts(index.io_rows(f"link IN ({chunk})")):
+        for artifact in _artifacts(index, assembly, f"link IN ({chunk})"):
             if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) in wanted:
                 yield artifact
 
@@ -83,6 +83,14 @@ def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> It
         for run in assembly.runs(index, index.run_rows(f"id IN (SELECT run FROM dependency WHERE link IN ({chunk}))")):
             if any((link.trace_id, link.span_id) in wanted for link in run.dependencies):
                 yield run
+
+
+def _artifacts(index: Index, assembly: Assembly, where: str) -> Iterator[Artifact]:
+    """Artifacts, the latest first. They are sorted here: to sort them SQLite would have to look up each row."""
+    numbers = sorted(number for (number,) in index.rows(f"SELECT id FROM io WHERE {where}"))
+    found = list(assembly.artifacts_by_number(index, numbers))
+    found.sort(key=lambda each: (each[1].time_ns, each[0]), reverse=True)
+    return (artifact for _, artifact in found)
 
 
 def _by_number(keys: Iterable[K], number_of: Callable[[K], int]) -> dict[int, list[K]]:

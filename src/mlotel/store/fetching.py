@@ -19,6 +19,7 @@ __all__ = ["Fetching", "Found", "RemoteSpan", "UnreadableError", "WindowTooLongE
 _DAY = 24 * 3600 * 10**9
 _DEFAULT_RANGE = 30 * _DAY
 _CLOCKS_DIFFER = 300 * 10**9
+_MOMENT = 30 * 10**9
 _MOST_KEPT = 200_000
 _MOST_PROBLEMS = 20
 
@@ -89,6 +90,7 @@ class Fetching(ABC, Generic[S]):
         self._lock = threading.RLock()
         self._fetched = MemoryStore(clock=clock)
         self._spans: set[tuple[str, str]] = set()
+        self._done: dict[str, tuple[int, int, int]] = {}
         self._depth = 0
         self._problems: dict[str, None] = {}
 
@@ -126,6 +128,11 @@ class Fetching(ABC, Generic[S]):
     def partial(self) -> bool:
         """Whether an answer so far may lack something that could not be read; `problems` says what."""
         return bool(self._problems)
+
+    @property
+    def searched_since(self) -> int:
+        """From which time on is searched where a question says nothing else, nanoseconds since the epoch."""
+        return self._range()[0]
 
     @contextmanager
     def searching(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterator[None]:
@@ -206,6 +213,17 @@ class Fetching(ABC, Generic[S]):
                     self._note(str(error))
                     return
 
+    def _search_once(self, searches: Sequence[S], since: int, until: int) -> None:
+        """As `_search`, unless this was done a moment ago: a lineage asks the same of many runs."""
+        key, now = repr(searches), self._clock()
+        done = self._done.get(key)
+        if done is not None and done[0] <= since and until - done[1] <= _MOMENT and now - done[2] <= _MOMENT:
+            return
+        problems = len(self._problems)
+        self._search(searches, since, until)
+        if len(self._problems) == problems:
+            self._done[key] = (since, until, now)
+
     def _keep(self, spans: Iterable[RemoteSpan]) -> None:
         for span in spans:
             if (key := (span.trace_id, span.span_id)) not in self._spans:
@@ -215,6 +233,7 @@ class Fetching(ABC, Generic[S]):
     def _forget(self) -> None:
         self._fetched.clear()
         self._spans.clear()
+        self._done.clear()
 
     def _note(self, problem: str) -> None:
         if len(self._problems) < _MOST_PROBLEMS:

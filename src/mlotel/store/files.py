@@ -23,6 +23,8 @@ from mlotel.store.watch import State, Watch
 __all__ = ["FileStore"]
 
 _INDEX = "index.sqlite"
+# Bytes of predictions' journals that are searched faster than they are made into files
+_JOURNAL_READ = 16 * 2**20
 # Primary result codes of SQLite: https://www.sqlite.org/rescode.html
 _ERROR, _BUSY, _LOCKED, _CORRUPT, _NOT_A_DATABASE = 1, 5, 6, 11, 26
 
@@ -104,7 +106,7 @@ class FileStore(IndexedStore):
         from mlotel.store.predictions.lookup import LookUp
 
         with contextlib.suppress(OSError):  # a store that cannot be written is read as it is
-            compact(root)
+            compact(root, least_bytes=_JOURNAL_READ)
         look_up = LookUp(root)
         found = look_up.find(key, secret=secret, since_ns=since_ns, until_ns=until_ns)
         self._unreadable = look_up.problems

@@ -6,6 +6,7 @@ The standard library's `http.client` follows no redirects, so that neither heade
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -144,6 +145,9 @@ class HttpClient:
     def _describe(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"{self.name} did not answer within {self._timeout_s:g} s: ask again, or for a shorter time"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            said = error.verify_message
+            return f"{self.name} has a certificate that is not trusted ({said}): name its authority in SSL_CERT_FILE"
         if isinstance(error, OSError):
             return (
                 f"{self.name} cannot be reached: give the address of its HTTP API "

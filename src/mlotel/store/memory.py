@@ -71,6 +71,7 @@ class MemoryStore(IndexedStore):
                 ingest.finish()
                 index.save_segment("memory", 0, count, ingest.skipped)
             self._read = count
+            self._assembly.clear()
 
 
 def _without_end(line: bytes) -> bytes:

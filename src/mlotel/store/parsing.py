@@ -51,12 +51,13 @@ class LineParser:
 
         Raises ValueError, TypeError, KeyError or AttributeError where the line is not OTLP/JSON.
         """
-        if line.startswith(self._spans[0]):
-            is_span, (_, start, resource) = True, self._spans
-        elif line.startswith(self._records[0]):
-            is_span, (_, start, resource) = False, self._records
-        else:
-            return self._other(line)
+        is_span = True
+        beginning, start, resource = self._spans
+        if not line.startswith(beginning):
+            is_span = False
+            beginning, start, resource = self._records
+            if not line.startswith(beginning):
+                return self._other(line)
         if line.endswith(_TAIL):
             try:
                 return (_new_item((is_span, loads(line[start : -len(_TAIL)]), resource)),)

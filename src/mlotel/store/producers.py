@@ -119,11 +119,14 @@ class ProducerLookup:
 
         Of other processes those are known that `find` and `origin` came upon: nothing is looked for.
         """
-        found = self._ended.get(producer[:2], ())
+        known = self._ended.get(producer[:2], ())
         if self._store is not None:
             nothing: tuple[Made, ...] = ()
-            found += self._carefully(lambda: self._ended_elsewhere(producer.component), nothing)
-        return sorted([each for each in found if after_ns < each.start_ns < before_ns], key=lambda each: -each.start_ns)
+            known += self._carefully(lambda: self._ended_elsewhere(producer.component), nothing)
+        found = [each for each in known if after_ns < each.start_ns < before_ns] if known else []
+        if len(found) > 1:
+            found.sort(key=lambda each: -each.start_ns)
+        return found
 
     def _carefully(self, ask: Callable[[], T], otherwise: T) -> T:
         try:

@@ -24,6 +24,8 @@ __all__ = ["RemoteStore"]
 
 _TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 _OPEN_STATES = ("running", "lost")
+# Of machines that say when something began; more than this, and links are not searched for far enough back.
+_CLOCKS_DIFFER = 24 * 3600 * 10**9
 
 S = TypeVar("S")
 
@@ -135,7 +137,7 @@ class RemoteStore(Fetching[S], Generic[S]):
             searches = [self._spans_with({A.MLOTEL_IO_DIRECTION: each}) for each in ("output", "input")]
         since, until = self._range()
         with self._asking():
-            self._search(searches, since, until)
+            (self._search if digest is None else self._search_once)(searches, since, until)
             found = self._fetched.find_artifacts(digest=digest, name=name, uri=uri, direction=direction)
             return tuple(each for each in found if since <= each.time_ns <= until)
 
@@ -148,13 +150,13 @@ class RemoteStore(Fetching[S], Generic[S]):
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         """The artifacts that were read with a link to this span as their producer's, latest first."""
         with self._asking():
-            self._search(self._links_to(trace_id.lower(), span_id.lower(), "consumes"), *self._range())
+            self._search_links(trace_id.lower(), span_id.lower(), "consumes")
             return self._fetched.readers_of(trace_id, span_id)
 
     def dependents_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
         """The runs that were said to depend on the run of this span, latest first."""
         with self._asking():
-            self._search(self._links_to(trace_id.lower(), span_id.lower(), "depends_on"), *self._range())
+            self._search_links(trace_id.lower(), span_id.lower(), "depends_on")
             return self._fetched.dependents_of(trace_id, span_id)
 
     def children_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
@@ -192,6 +194,13 @@ class RemoteStore(Fetching[S], Generic[S]):
         """Nothing, and the answer is partial: what a manifest lists stands in log records."""
         self._note(f"what a manifest lists is told in log records, which {self._name} does not hold")
         return ()
+
+    def _search_links(self, trace_id: str, span_id: str, kind: str) -> None:
+        since, until = self._range()
+        linked = self._fetched.run_of_span(trace_id, span_id)
+        if linked is not None:  # what names it came later
+            since = max(since, linked.start_ns - _CLOCKS_DIFFER)
+        self._search_once(self._links_to(trace_id, span_id, kind), since, until)
 
 
 def _narrowed(since: int, until: int, where: Iterable[Condition]) -> tuple[int, int]:

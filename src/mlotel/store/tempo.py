@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mlotel.errors import QueryError
+from mlotel.errors import QueryError, StoreError
 from mlotel.model import Run
 from mlotel.semconv import attributes as A
 from mlotel.store import traceql
@@ -15,6 +15,7 @@ from mlotel.store.conditions import Condition
 from mlotel.store.fetching import Found, RemoteSpan, UnreadableError
 from mlotel.store.remote import RemoteStore
 from mlotel.store.tempoquery import SPANS_PER_TRACE, TempoMatch, TempoQuery, TempoTrace
+from mlotel.store.windows import Windows
 
 __all__ = ["TempoStore"]
 
@@ -85,6 +86,7 @@ class TempoStore(RemoteStore[_Search]):
         self._max_traces = self._traces_left = max_traces
         self._longest_window, self._shortest_window = _LONGEST_WINDOW, _SECOND
         self._workers: ThreadPoolExecutor | None = None
+        self._ahead: dict[tuple[str, int, int], Future[Sequence[TempoMatch]]] = {}
 
     def search(
         self, query: str, *, since_ns: int | None = None, until_ns: int | None = None, limit: int | None = None
@@ -133,13 +135,38 @@ class TempoStore(RemoteStore[_Search]):
         self, searches: Iterable[_Search], since: int, until: int, enough: Callable[[int], bool] | None = None
     ) -> None:
         self._traces_left = self._max_traces
-        super()._search(searches, since, until, enough)
+        wanted = list(searches)
+        windows = list(Windows(since, until, longest=self._longest_window, shortest=self._shortest_window))
+        if enough is None and 1 < len(wanted) * len(windows) <= self._max_requests:
+            # All of them will be asked for: not one after another, then.
+            for search in wanted:
+                for start, end in windows:
+                    self._ahead[search.query, start, end] = self._pool().submit(self._ask, search.query, start, end)
+        try:
+            super()._search(wanted, since, until, enough)
+        finally:
+            for future in self._ahead.values():
+                future.cancel()
+            self._ahead.clear()
 
     def _find(self, search: _Search, start_ns: int, end_ns: int) -> Found:
-        limit = self._page if end_ns - start_ns > self._shortest_window else self._page * _PAGES_A_SECOND
+        future = self._ahead.pop((search.query, start_ns, end_ns), None)
+        matches = self._ask(search.query, start_ns, end_ns) if future is None else future.result()
+        return Found(
+            len(matches) >= self._limit(start_ns, end_ns), (), self._batches(search, matches, start_ns, end_ns)
+        )
+
+    def _ask(self, query: str, start_ns: int, end_ns: int) -> Sequence[TempoMatch]:
         start_s, end_s = start_ns // _SECOND, -(-end_ns // _SECOND)
-        matches = self._query.search(search.query, max(start_s, 1), max(end_s, start_s + 1, 2), limit)
-        return Found(len(matches) >= limit, (), self._batches(search, matches, start_ns, end_ns))
+        return self._query.search(query, max(start_s, 1), max(end_s, start_s + 1, 2), self._limit(start_ns, end_ns))
+
+    def _limit(self, start_ns: int, end_ns: int) -> int:
+        return self._page if end_ns - start_ns > self._shortest_window else self._page * _PAGES_A_SECOND
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlotel-tempo")
+        return self._workers
 
     def _batches(
         self, search: _Search, matches: Sequence[TempoMatch], start_ns: int, end_ns: int
@@ -171,21 +198,20 @@ class TempoStore(RemoteStore[_Search]):
         return match.whole and all((match.trace_id, span_id) in self._spans for span_id, _, _ in match.spans)
 
     def _traces(self, trace_ids: Sequence[str]) -> Sequence[TempoTrace]:
-        if len(trace_ids) > self._traces_left:
-            self._note(f"there is more than {self._max_traces} traces: ask for less, or for a shorter time")
-            trace_ids = trace_ids[: self._traces_left]
-        self._traces_left -= len(trace_ids)
-        if self._workers is None:
-            self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlotel-tempo")
+        if trace_ids and not self._traces_left:
+            raise StoreError(f"there is more than {self._max_traces} traces: ask for less, or for a shorter time")
+        now, later = trace_ids[: self._traces_left], trace_ids[self._traces_left :]
+        self._traces_left -= len(now)
         traces, errors = [], []
-        for future in [self._workers.submit(self._query.trace, trace_id) for trace_id in trace_ids]:
+        for future in [self._pool().submit(self._query.trace, trace_id) for trace_id in now]:
             try:
                 traces.append(future.result())
             except UnreadableError as error:
                 errors.append(error)
         if errors and not traces:
             raise errors[0]
-        for problem in (*map(str, errors), *(trace.lacks for trace in traces if trace.lacks)):
+        lacks = [f"there is more than {self._max_traces} traces: ask for less, or for a shorter time"] if later else []
+        for problem in (*map(str, errors), *(trace.lacks for trace in traces if trace.lacks), *lacks):
             self._note(problem)
         return traces
 
@@ -211,7 +237,8 @@ class TempoStore(RemoteStore[_Search]):
         return [_Search(traceql.artifacts(digest, attributes))]
 
     def _links_to(self, trace_id: str, span_id: str, kind: str) -> Sequence[_Search]:
-        return [_Search(traceql.links(trace_id, span_id))]
+        # Of all spans of the trace at once: a lineage asks for one after another.
+        return [_Search(traceql.links(trace_id))]
 
 
 def _named(span: tuple[str, int, Mapping[str, str]]) -> tuple[str, Mapping[str, str]]:

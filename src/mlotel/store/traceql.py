@@ -72,9 +72,9 @@ def artifacts(digest: str, attributes: Mapping[str, str]) -> str:
     return _braces([_digest(digest), *own])
 
 
-def links(trace_id: str, span_id: str) -> str:
-    """Return the query for spans with a link to a span; both ids are hex."""
-    return _braces([f"link:traceID = {literal(trace_id)}", f"link:spanID = {literal(span_id)}"])
+def links(trace_id: str) -> str:
+    """Return the query for spans with a link to a span of a trace, whose id is given in hex."""
+    return _braces([f"link:traceID = {literal(trace_id)}"])
 
 
 def runs(component: str | None, where: Sequence[Condition]) -> str:

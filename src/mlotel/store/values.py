@@ -33,7 +33,7 @@ _GIT = {
     "dirty": A.MLOTEL_VCS_DIRTY,
     "repository": A.VCS_REPOSITORY_URL_FULL,
 }
-_PARAM, _METRIC, _TAG = A.MLOTEL_PARAM + ".", A.MLOTEL_METRIC + ".", A.MLOTEL_TAG + "."
+_USER = _PARAM, _METRIC, _TAG = A.MLOTEL_PARAM + ".", A.MLOTEL_METRIC + ".", A.MLOTEL_TAG + "."
 
 
 def span_state(said: object, status: Mapping[str, Any]) -> str:
@@ -71,6 +71,7 @@ def run_of(
     for item in items:
         attributes |= decode_attributes(item.content.get("attributes") or ())
     run_id, trace_id, span_id = ids
+    params, metrics, tags = _named_by_user(attributes)
     parent = attributes.get(A.MLOTEL_PARENT_SPAN_ID)
     dependencies: tuple[Link, ...] = ()
     if end is not None and end.is_span:
@@ -91,9 +92,9 @@ def run_of(
         service=_text(attributes.get(A.SERVICE_NAME)),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
-        params=_below(attributes, _PARAM),
-        metrics={key: float(value) for key, value in _below(attributes, _METRIC).items() if _is_number(value)},
-        tags={key: str(value) for key, value in _below(attributes, _TAG).items()},
+        params=params,
+        metrics=metrics,
+        tags=tags,
         git={key: attributes[name] for key, name in _GIT.items() if name in attributes},
         error=_error(attributes, end, state),
         dependencies=dependencies,
@@ -260,9 +261,21 @@ def _error(attributes: Mapping[str, Any], end: Item | None, state: str) -> dict[
     return error
 
 
-def _below(attributes: Mapping[str, Any], prefix: str) -> dict[str, Scalar]:
-    start = len(prefix)
-    return {key[start:]: value for key, value in attributes.items() if key.startswith(prefix)}
+def _named_by_user(attributes: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, float], dict[str, str]]:
+    """Parameters, metrics and tags, by the names that the user gave them."""
+    params: dict[str, Scalar] = {}
+    metrics: dict[str, float] = {}
+    tags: dict[str, str] = {}
+    for key, value in attributes.items():
+        if not key.startswith(_USER):  # most are not: one look is cheaper than three
+            continue
+        if key.startswith(_PARAM):
+            params[key[len(_PARAM) :]] = value
+        elif key.startswith(_TAG):
+            tags[key[len(_TAG) :]] = str(value)
+        elif _is_number(value):
+            metrics[key[len(_METRIC) :]] = float(value)
+    return params, metrics, tags
 
 
 def _is_number(value: object) -> bool:

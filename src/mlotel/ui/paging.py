@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from mlotel.errors import QueryError
 from mlotel.model import Artifact, Run
@@ -17,7 +17,7 @@ _CURSOR = re.compile(r"(\d{1,19})\.(\d{1,9})")
 _LATEST = 2**63 - 1
 _AT_ONCE = 250
 _MOST_LOOKED_AT = 5000
-"""Runs that one page looks at for a text: where few have it, the page is short and says where to go on."""
+"""Runs that one page looks at, one by one: where few are what is asked for, it is short and says where to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +90,34 @@ def run_page(store: Store, query: RunQuery, *, limit: int, cursor: Cursor | None
     position = cursor or Cursor(_LATEST if query.until_ns is None else query.until_ns, 0)
     found: list[Run] = []
     looked_at = 0
-    at_once = limit + 1 if query.text is None else _AT_ONCE
+    query, meets = _parted(store, query)
+    at_once = limit + 1 if meets is None else _AT_ONCE
     while looked_at < _MOST_LOOKED_AT:
         chunk = _runs(store, query, position, at_once)
         for number, run in enumerate(chunk):
             if len(found) == limit:  # there is one more: the next page begins here
                 return RunPage(tuple(found), position.after(chunk[:number]))
-            if query.text is None or _has_text(run, query.text.casefold()):
+            if meets is None or meets(run):
                 found.append(run)
         if len(chunk) < at_once:
             return RunPage(tuple(found), None)
         position = position.after(chunk)
         looked_at += len(chunk)
     return RunPage(tuple(found), position)
+
+
+def _parted(store: Store, query: RunQuery) -> tuple[RunQuery, Callable[[Run], bool] | None]:
+    """Part a query into what the store selects by, and what each run has to be looked at for; None if nothing."""
+    selected = tuple(condition for condition in query.where if store.translates(condition))
+    others = tuple(condition for condition in query.where if condition not in selected)
+    text = None if query.text is None else query.text.casefold()
+    if not others and text is None:
+        return query, None
+
+    def meets(run: Run) -> bool:
+        return all(condition.matches(run) for condition in others) and (text is None or _has_text(run, text))
+
+    return replace(query, where=selected, text=None), meets
 
 
 def _runs(store: Store, query: RunQuery, position: Cursor, limit: int) -> Sequence[Run]:

@@ -39,22 +39,23 @@ MOST_SMALL = 16
 LARGE_ROWS = 500_000
 """Rows from which on a file is left as it is."""
 _MOST_ROWS = 1_000_000  # of a merged file
-_MOST_TAILS = 32
+_MOST_TAILS = 100
 _TAIL_BUDGET = 8 * TAIL_BYTES  # bytes of journal that are read at once
 
 
-def compact(root: Path) -> bool:
+def compact(root: Path, *, least_bytes: int = TAIL_BYTES) -> bool:
     """Do a bounded piece of what there is to do at `root`, if no other process is at it; return whether it was done.
 
-    At most 32 MB of journal become files, and for each model and day that has more than 16 small files those are
+    At most 32 MB of journal become files, if there are `least_bytes` of it or very many journals to which nobody writes
+    any more, and for each model and day that has more than 16 small files those are
     merged into one of a million rows. Raises OSError where files cannot be written.
     """
-    if not _worthwhile(closed_tails(root)) and not any(_crowded(root)):
+    if not _worthwhile(closed_tails(root), least_bytes) and not any(_crowded(root)):
         return False
     with _alone(root) as alone:
         if not alone:
             return False
-        moved = _move_tails(root)
+        moved = _move_tails(root, least_bytes)
         merged = [_merge(root, small) for small in _crowded(root)]
         remove_leftovers(root)
     return moved or any(merged)
@@ -79,16 +80,16 @@ def _alone(root: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def _worthwhile(closed: Iterable[tuple[Path, int]]) -> bool:
+def _worthwhile(closed: Iterable[tuple[Path, int]], least_bytes: int) -> bool:
     """Whether there are so many journals, or such large ones, that they are in the way."""
     sizes = [size for _, size in closed]
-    return len(sizes) >= _MOST_TAILS or sum(sizes) >= TAIL_BYTES
+    return len(sizes) >= _MOST_TAILS or sum(sizes) >= least_bytes
 
 
-def _move_tails(root: Path) -> bool:
+def _move_tails(root: Path, least_bytes: int) -> bool:
     """Make files of closed journals."""
     closed = list(closed_tails(root))
-    if not _worthwhile(closed):
+    if not _worthwhile(closed, least_bytes):
         return False
     chosen: list[Path] = []
     left = _TAIL_BUDGET
@@ -97,11 +98,13 @@ def _move_tails(root: Path) -> bool:
             break
         chosen.append(path)
         left -= size
-    lines = [line for path in chosen for line in path.read_bytes().split(b"\n") if line]
-    tables = tables_of_lines(lines)
+    found: defaultdict[tuple[str | None, str], list[pa.Table]] = defaultdict(list)
+    for path in chosen:  # one at a time: as Python objects rows take ten times as much memory as in a table
+        for partition, table in tables_of_lines(path.read_bytes().split(b"\n")).items():
+            found[partition].append(table)
     name = part_name("\n".join(path.name for path in chosen))
-    for (model, day), table in tables.items():
-        sync(write_part(root, model, day, table, name))
+    for (model, day), tables in found.items():
+        sync(write_part(root, model, day, pa.concat_tables(tables), name))
     for path in chosen:
         path.unlink(missing_ok=True)
     return True

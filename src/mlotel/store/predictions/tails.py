@@ -16,7 +16,7 @@ __all__ = ["TAIL_BYTES", "closed_tails", "journal_root", "predictions_root", "ta
 TAIL_BYTES = 4 * 2**20
 """Size from which on a process begins a new journal file: some 15,000 predictions."""
 
-_QUIET_S = 5.0  # after it has reached that size nothing comes any more, once a write that was under way has ended
+_QUIET_S = 2.0  # after it has reached that size nothing comes any more, once a write that was under way has ended
 
 
 def predictions_root(store: Path) -> Path:

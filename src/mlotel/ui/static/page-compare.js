@@ -32,14 +32,14 @@ export async function show(main) {
     main,
     partial(problems),
     h("p", { class: "lead strong" }, clean(found.summary)),
-    table("The runs", [
+    section("The runs", table("The runs", [
       ["", (each) => each.name],
       ["Component", (each) => h("a", { class: "strong", href: runAddress(each.run.run_id) }, clean(each.run.component))],
       ["Run", (each) => h("code", {}, shortId(each.run.run_id))],
       ["State", (each) => state(each.run.state)],
       ["Started (UTC)", (each) => time(each.run.start)],
       ["Duration", (each) => seconds(each.run.duration_s), "right"],
-    ], [{ name: "before", run: found.before }, { name: "after", run: found.after }]),
+    ], [{ name: "before", run: found.before }, { name: "after", run: found.after }])),
     changes("Outcome", found.outcome),
     changes("Code", found.code),
     changes("Packages", found.packages),

@@ -6,6 +6,7 @@ import { amount } from "/static/words.js";
 
 const BEYOND = 20; // rows kept on either side of what is seen
 const AHEAD = 60; // rows before the end at which the next page is asked for
+const PATIENCE = 4; // pages in a row without a run after which somebody has to ask for more
 
 export class RunList {
   /**
@@ -20,6 +21,7 @@ export class RunList {
     this.known = new Set();
     this.next = null;
     this.busy = false;
+    this.inVain = 0;
     this.rows = new Map();
     this.rowHeight = 36;
 
@@ -36,7 +38,8 @@ export class RunList {
     );
     this.body.setAttribute("role", "rowgroup");
     this.status = h("p", { class: "status", role: "status" });
-    this.element = h("div", { class: "runlist" }, this.table, this.status);
+    this.onward = h("button", { type: "button", on: { click: () => this.more() } }, "Look further back");
+    this.element = h("div", { class: "runlist" }, this.table, this.status, this.onward);
 
     let asked = false;
     const redraw = () => {
@@ -58,6 +61,7 @@ export class RunList {
   async reload() {
     const page = await this.fetchPage(null);
     this.runs = [];
+    this.inVain = 0;
     this.known.clear();
     this.clearRows();
     this.take(page);
@@ -82,6 +86,7 @@ export class RunList {
   }
 
   take(page) {
+    this.inVain = page.runs.length ? 0 : this.inVain + 1;
     for (const run of page.runs) {
       if (this.known.has(run.run_id)) continue; // it moved to another page while this one was read
       this.known.add(run.run_id);
@@ -91,9 +96,16 @@ export class RunList {
     this.table.setAttribute("aria-rowcount", String(page.next === null ? this.runs.length + 1 : -1));
   }
 
+  /** Whether so many runs were looked at in vain that nothing more is fetched by itself. */
+  waits() {
+    return this.next !== null && this.inVain > 0 && this.inVain % PATIENCE === 0;
+  }
+
   tell() {
+    this.onward.hidden = this.busy || !this.waits();
     const count = amount(this.runs.length, "run");
     if (this.busy) this.status.textContent = `${count} so far, reading on …`;
+    else if (this.waits()) this.status.textContent = `${count} so far, and none for a long while before`;
     else if (this.next !== null) this.status.textContent = `${count} so far; scroll on for earlier ones`;
     else this.status.textContent = this.runs.length ? `${count}, all there are` : "No runs.";
   }
@@ -146,7 +158,7 @@ export class RunList {
     this.above.hidden = first === 0;
     this.below.hidden = last === this.runs.length;
     this.tell();
-    if (this.next !== null && last > this.runs.length - AHEAD) this.more();
+    if (this.next !== null && !this.waits() && last > this.runs.length - AHEAD) this.more();
   }
 
   /** Arrow keys, Home, End and page keys go from row to row. */

@@ -7,7 +7,7 @@ import { announce, lineageAddress, runAddress, time } from "/static/parts.js";
 import { clean, shortDigest, shortId } from "/static/words.js";
 
 const AUTHOR = "mlotel.author";
-const SYMBOLS = { note: "✎", flag: "⚑", label: "⌗", retract: "⊘" };
+const SYMBOLS = { note: "✎", flag: "⚑", label: "#", retract: "⊘" };
 
 function remembered() {
   try {
