@@ -15,6 +15,8 @@ import pytest
 import yaml
 from backends import Jaeger, Prometheus, eventually
 
+from mlotel.inspection import difference, explain
+from mlotel.store.jaeger import JaegerStore
 from mlotel_stack import Programs, Stack
 
 pytestmark = pytest.mark.stack
@@ -35,24 +37,41 @@ for content in (b"1", b"2", b"1"):
 """
 
 
-def test_stale_inputs_are_counted_and_found(
-    stack: Stack, jaeger: Jaeger, prometheus: Prometheus, tmp_path: Path
-) -> None:
-    """Of three inputs two are stale: Prometheus counts them, and Jaeger finds their spans by the reason."""
+@pytest.fixture(scope="module")
+def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of the service, and pipeline, that ran."""
+    folder = tmp_path_factory.mktemp("stale")
     name = f"stale-{uuid.uuid4().hex[:8]}"
-    program = tmp_path / "pipeline.py"
-    program.write_text(PIPELINE, encoding="utf-8")
+    (folder / "pipeline.py").write_text(PIPELINE, encoding="utf-8")
     ours = ("OTEL_", "MLOTEL_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    environment |= {**stack.env(), "OTEL_SERVICE_NAME": name, "PYTHONPATH": str(SOURCE)}
-    subprocess.run([sys.executable, str(program), name], cwd=tmp_path, env=environment, check=True, timeout=60)
+    environment |= {**stack.env(), "PYTHONPATH": str(SOURCE), "OTEL_SERVICE_NAME": name}
+    environment["OTEL_RESOURCE_ATTRIBUTES"] = "cloud.region=europe-west3,k8s.pod.name=use-7"
+    subprocess.run([sys.executable, "pipeline.py", name], cwd=folder, env=environment, check=True, timeout=60)
+    return name
+
+
+def test_stale_inputs_are_counted_and_found(service: str, jaeger: Jaeger, prometheus: Prometheus) -> None:
+    """Of three inputs two are stale: Prometheus counts them, and Jaeger finds their spans by the reason."""
 
     def counted() -> list[float]:
-        return [value for _, value in prometheus.query(f'mlotel_data_stale_total{{cicd_pipeline_name="{name}"}}')]
+        return [value for _, value in prometheus.query(f'mlotel_data_stale_total{{cicd_pipeline_name="{service}"}}')]
 
     assert eventually(counted) == [2.0]
-    spans = eventually(lambda: jaeger.spans(name, {"mlotel.artifact.stale.reason": "fresher_run"}))
+    spans = eventually(lambda: jaeger.spans(service, {"mlotel.artifact.stale.reason": "fresher_run"}))
     assert [span.name for span in spans if "mlotel.artifact.stale.reason" in span.tags] == ["read data", "read data"]
+
+
+def test_a_run_is_explained_from_jaeger(service: str, stack: Stack) -> None:
+    """What, when, where and how, stale inputs included, by what Jaeger holds; and what differs between two runs."""
+    with JaegerStore(stack.endpoints["jaeger_query_grpc"]) as store:
+        runs = eventually(lambda: [run for run in store.runs(component="use") if run.pipeline == service][2:])
+        first, second = [run for run in store.runs(component="use") if run.pipeline == service][:2][::-1]
+        explained, found = explain(store, runs[0]), difference(first, second)
+
+    assert (explained.where["region"], explained.where["pod"]) == ("europe-west3", "use-7")
+    assert [(each.reason, each.when) for each in explained.stale] == [("fresher_run", "ran")]
+    assert [(pair.name, pair.kind) for pair in found.inputs] == [("data", "content")]
 
 
 def rules_of_the_docs() -> list[str]:

@@ -14,6 +14,9 @@
     lost: "?",
   };
 
+  // Where the words are not those of mlotel.link.resolved_by
+  const WAYS = { embedded: "embedded context", env: "environment", latest_write: "digest, latest write" };
+
   const clean = (value) => String(value).replace(/[\t\n\r]+/g, " ").replace(UNSAFE, "");
 
   const seconds = (value) => {
@@ -101,7 +104,7 @@
       const source = byId.get(each.from);
       const target = byId.get(each.to);
       if (!source || !target || source === target) continue;
-      const edge = { source, target, kind: clean(each.kind), resolvedBy: each.resolved_by ? clean(each.resolved_by) : "" };
+      const edge = { source, target, kind: clean(each.kind), resolvedBy: each.resolved_by ? (WAYS[each.resolved_by] ?? clean(each.resolved_by)) : "" };
       source.after.push(edge);
       target.before.push(edge);
       edges.push(edge);
