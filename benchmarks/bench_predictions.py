@@ -25,7 +25,7 @@ from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.predictions.writer import PredictionLog
 
 DAY_NS = 86_400 * 10**9
-T0 = 1_790_000_000_000_000_000
+T0 = 1_700_000_000_000_000_000
 DAYS = 10
 ONE_ROW_CALLS = 100_000
 

@@ -83,7 +83,7 @@ class Artifacts:
         self.written: dict[str, ArtifactContext] = {}
         self._made: Made | None = None
         self._read: list[tuple[str, weakref.ref[Any] | str | None, SpanContext]] = []
-        self._digests_read: set[str | None] = set()
+        self._types_read: dict[str, str | None] = {}
         self._labelled_ns = 0
         self._counts = {"input": 0, "output": 0}
         self._rest: dict[Direction, list[tuple[str, str | None]]] = {"input": [], "output": []}
@@ -97,10 +97,16 @@ class Artifacts:
         """Record an input unless this run has read or written its content before; return what is found about it."""
         start_ns = self._run._now()
         found = self.fingerprint(item)
-        known = self._digests_read | {each.digest for each in self.written.values()}
+        known = {*self._types_read, *(each.digest for each in self.written.values())}
         if found.digest is not None and found.digest not in known:
             self._record(item, found, start_ns)
         return found
+
+    @property
+    def only_model(self) -> str | None:
+        """The digest of the one model that this run has read, None where it has read none or several."""
+        models = [digest for digest, kind in self._types_read.items() if kind == "model"]
+        return models[0] if len(models) == 1 else None
 
     def log_content(self, item: Item, content: object) -> None:
         """Record a file by the table that was read from it, so that it is not read twice."""
@@ -244,7 +250,8 @@ class Artifacts:
         context, name = span.get_span_context(), item.name
         if item.direction == "input":
             self._read.append((name, item.path or _reference(item.obj), context))
-            self._digests_read.add(found.digest)
+            if found.digest is not None:
+                self._types_read[found.digest] = item.type or found.type
             return None
         written = self.written[name] = ArtifactContext(carriers.format_traceparent(context), found.digest)
         producers = self._runtime.producers

@@ -145,12 +145,15 @@ def summarise(column: Any) -> Predictions:
 def _model(run: ActiveRun, model: object, version: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what is known of the model as attributes, and as metric labels.
 
-    Unless it is given by its name alone, it becomes an input of the run.
+    Unless it is given by its name alone, it becomes an input of the run; a name is that of the one model it has read.
     """
     labels: dict[str, str] = {}
     attributes: dict[str, Any] = {}
     if isinstance(model, str):
         labels[A.MLOTEL_MODEL_NAME] = str(attribute_value(model))[:255]
+        digest = None if run._io is None else run._io.only_model
+        if digest is not None:
+            attributes[A.MLOTEL_MODEL_DIGEST] = digest
     elif model is not None:
         said = getattr(model, "name", None)
         name = str(attribute_value(said if isinstance(said, str) and said else type(model).__name__))

@@ -153,9 +153,9 @@ class ActiveRun:
         if not parent.is_valid and runtime.parent is not None:
             parent = runtime.parent
             context = trace.set_span_in_context(trace.NonRecordingSpan(parent), context)
-        if outer is not None and parent.span_id != (above := outer.span.get_span_context()).span_id:
-            if parent.trace_id == above.trace_id:  # spans of other libraries stand between
-                attributes[A.MLOTEL_PARENT_SPAN_ID] = f"{above.span_id:016x}"
+        above = None if outer is None else outer.span.get_span_context()
+        if above is not None and above.trace_id == parent.trace_id and above.span_id != parent.span_id:
+            attributes[A.MLOTEL_PARENT_SPAN_ID] = f"{above.span_id:016x}"  # spans of other libraries stand between
         clock = runtime.clock
         self._pid = os.getpid()
         self._start_ns = clock.time_ns()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlotel.documents import io_document, predictions, stale_document, timestamp
-from mlotel.inspection import Change, Difference, Explanation, Pair
+from mlotel.inspection import Change, Difference, Explanation, Pair, Source
 from mlotel.model import Artifact, Run
 from mlotel.semconv import attributes as A
 
@@ -28,6 +28,7 @@ def explanation_document(explained: Explanation) -> dict[str, Any]:
             "error": None if run.error is None else {key: run.error.get(key, "") for key in ("type", "message")},
             **_plain_values(explained.what),
             "inputs": [io_document(each) for each in run.inputs],
+            "sources": [_source(each) for each in explained.sources],
             "outputs": [io_document(each) for each in run.outputs],
             "predictions": predictions(run),
             "metrics": dict(run.metrics),
@@ -77,6 +78,16 @@ def difference_document(found: Difference) -> dict[str, Any]:
         "metrics": _changes(found.metrics),
         "usage": _changes(found.usage),
         "environment": _changes(found.environment),
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {
+        "artifact": source.read.name,
+        "run_id": source.run.run_id,
+        "component": source.run.component,
+        "written": timestamp(source.written_ns),
+        "resolved_by": source.resolved_by,
     }
 
 

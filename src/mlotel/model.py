@@ -16,6 +16,7 @@ __all__ = [
     "Prediction",
     "RetractedLabel",
     "Run",
+    "RunHead",
     "Staleness",
 ]
 
@@ -121,6 +122,26 @@ class Run:
     error: Mapping[str, str] | None = None
     dependencies: tuple[Link, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to end, or None while the run has not ended."""
+        return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """What a list shows of a run, in the terms of `Run`; it read `reads` artifacts and wrote `writes`."""
+
+    run_id: str
+    component: str
+    state: str
+    start_ns: int
+    end_ns: int | None
+    pipeline: str | None
+    version: str | None
+    reads: int
+    writes: int
 
     @property
     def duration_s(self) -> float | None:

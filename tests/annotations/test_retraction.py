@@ -115,11 +115,9 @@ def test_after_the_deadline_log_input_raises_where_the_component_asked(captured)
     """The error says what, why and what to do, and the run has failed of it."""
     retract(captured)
 
-    with pytest.raises(
-        RetractedError, match=r"'clean' .* 'customer-17'.*Read other data, or .*mlotel restore"
-    ) as caught:
-        with mlotel.component("use", on_retracted="block") as run:
-            run.log_input(b"clean", "clean")
+    says = r"'clean' .* 'customer-17'.*Read other data, or .*mlotel restore"
+    with pytest.raises(RetractedError, match=says) as caught, mlotel.component("use", on_retracted="block") as run:
+        run.log_input(b"clean", "clean")
 
     assert isinstance(caught.value, MlotelError)
     assert (caught.value.artifact, caught.value.label) == ("clean", "customer-17")

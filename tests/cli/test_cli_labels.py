@@ -152,3 +152,23 @@ def test_long_lists_are_cut_and_say_so(mlotel, script, tmp_path):
 
     assert "… and 10 earlier ones: --format json lists all" in out
     assert "30 artifacts, 0 models among them, 1 run, 0 predictions" in out
+
+
+def test_exec_refuses_an_input_where_it_is_asked(mlotel, tmp_path, monkeypatch):
+    """Its command does not run, and the run has failed of it; unasked it warns."""
+    monkeypatch.setenv("MLOTEL_STORE", str(tmp_path / "kept"))
+    data, made = tmp_path / "data.csv", tmp_path / "made"
+    data.write_text("a,b\n1,2\n")
+    step = ["exec", "--component", "copy", "--input", data]
+    assert mlotel(*step, "--", "touch", made).code == 0
+    made.unlink()
+    mlotel("label", data, "a")
+    mlotel("retract", "a", "--deadline", "0d")
+
+    refused = mlotel(*step, "--on-retracted", "block", "--", "touch", made)
+
+    assert (refused.code, refused.out, made.exists()) == (2, "", False)
+    assert "'data.csv'" in refused.err
+    assert mlotel("runs", "--format", "json").json[0]["state"] == "failed"
+    assert mlotel(*step, "--", "touch", made).code == 0
+    assert made.exists()

@@ -337,11 +337,11 @@ def test_show_tells_the_statistics_of_predictions(mlotel, delays, book):
 
 
 def test_show_as_json_is_the_run_as_runs_prints_it(mlotel, delays, book):
-    """One object, the same as in the list, and judged as to whether its inputs are stale, as lists are not."""
+    """One object, the same as in the list, and what lists do not look for: stale inputs, and what was said of it."""
     (listed,) = mlotel("runs", "--store", delays, "-c", "train", "--format", "json").json
 
     shown = mlotel("show", run_ids(book)["train"], "--store", delays, "--format", "json").json
-    assert (listed["stale"], shown) == (None, {**listed, "stale": []})
+    assert (listed["stale"], shown) == (None, {**listed, "stale": [], "annotations": []})
 
 
 def test_show_of_no_run_is_not_found(mlotel, delays):
@@ -530,7 +530,42 @@ def test_an_answer_that_cannot_be_written_is_told_in_one_line(delays, form):
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=SOURCES, text=True, check=False)
 
-    assert (done.returncode, done.stderr) == (2, "mlotel: [Errno 28] No space left on device\n")
+    told = "mlotel: the answer could not be read or written: [Errno 28] No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_closed_standard_output_is_told_in_one_line(delays):
+    """As with `>&-`: exit code 2 and no traceback."""
+    code = "from mlotel.cli import main; main()"
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code, "runs", "--store", str(delays)]
+
+    done = subprocess.run(command, capture_output=True, env=SOURCES, text=True, check=False)
+
+    told = "mlotel: standard output is closed: give the answer a place to be written to\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_terminal_that_knows_ascii_alone_is_shown_plain_signs(delays):
+    """The dot before the counts becomes a dash, the tree is drawn with bars: no escapes."""
+    code = "from mlotel.cli import main; main()"
+    command = [sys.executable, "-c", code, "lineage", "predictions", "--store", str(delays)]
+
+    done = subprocess.run(
+        command, capture_output=True, env={**SOURCES, "PYTHONIOENCODING": "ascii"}, text=True, check=False
+    )
+
+    assert done.returncode == 0
+    assert "\\x" not in done.stdout
+    assert done.stdout.endswith(" - 4 runs, 5 artifacts\n")
+
+
+def test_a_very_long_question_is_not_repeated_in_full(mlotel, delays):
+    """The middle of the complaint is left out; what to do still ends it."""
+    answer = mlotel("show", "x" * 5000, "--store", delays)
+
+    assert answer.code == 1
+    assert len(answer.err) < 2100
+    assert answer.err.endswith("`mlotel runs` lists the runs; an id needs 4 digits or more\n")
 
 
 def test_a_reader_that_has_read_enough_ends_it_quietly(delays):

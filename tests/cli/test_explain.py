@@ -105,6 +105,7 @@ def test_all_that_was_recorded_is_told(mlotel, delays, book):
     ]
     for line in (
         "  features  dataset  10 rows  blake3:5b8a8b56dada",
+        f"  features  featurize  {book.made[0].run_id[:8]}  2023-11-14 22:13:22Z",
         "  model  model  27 B    blake3:9372c470eead",
         "  rmse  12.5",
         "  stage  trial",
@@ -179,6 +180,15 @@ def test_the_document_has_every_answer(mlotel, delays, book):
         12.5,
         ["nightly", "pii"],
     )
+    assert told["what"]["sources"] == [
+        {
+            "artifact": "features",
+            "run_id": book.made[0].run_id,
+            "component": "featurize",
+            "written": "2023-11-14T22:13:22.000000Z",
+            "resolved_by": "digest",
+        }
+    ]
     assert [each["run_id"] for each in told["when"]["children"]] == [of(book, "inner")]
     assert [each["run_id"] for each in told["when"]["earlier_attempts"]] == [book.made[1].run_id]
     assert {key for key, value in bare["where"].items() if value is not None} == {"service"}

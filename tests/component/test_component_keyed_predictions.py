@@ -203,3 +203,26 @@ def test_a_file_is_a_model(mlotel_runs: CapturedRuns, tmp_path: Path) -> None:
     (found,) = mlotel_runs.store.predictions("a")
     assert (found.model, found.model_digest) == ("delay.bin", hashing.fingerprint(path).digest)
     assert [each.uri for each in mlotel_runs.runs[0].inputs] == [path.as_uri()]
+
+
+def test_a_name_is_that_of_the_only_model_read(mlotel_runs: CapturedRuns, tmp_path: Path) -> None:
+    """A name stands for the one model that the run has read, if there is one."""
+    paths = [tmp_path / "a.bin", tmp_path / "b.bin"]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]))
+    with mlotel.component("score") as run:
+        run.log_predictions([0.0], keys=["none"], model="delay")
+    with mlotel.component("score") as run:
+        run.log_input(b"rows", "flights")
+        run.log_input(paths[0], type="model")
+        run.log_predictions([1.0], keys=["one"], model="delay")
+    with mlotel.component("score") as run:
+        for path in paths:
+            run.log_input(path, type="model")
+        run.log_predictions([2.0], keys=["two"], model="delay")
+
+    found = {key: mlotel_runs.store.predictions(key)[0] for key in ("none", "one", "two")}
+
+    assert {each.model for each in found.values()} == {"delay"}
+    digests = {key: each.model_digest for key, each in found.items()}
+    assert digests == {"none": None, "one": hashing.fingerprint(paths[0]).digest, "two": None}

@@ -12,7 +12,7 @@ from mlotel.store.files import FileStore
 from mlotel.store.predictions.keys import RecordKeys
 from mlotel.store.predictions.rows import KeyedRows
 
-T0 = 1_790_000_000_000_000_000
+T0 = 1_700_000_000_000_000_000
 DAY = 86_400 * 10**9
 
 

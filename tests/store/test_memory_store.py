@@ -48,3 +48,15 @@ def test_close_keeps_the_lines() -> None:
     store.close()
 
     assert len(store.runs()) == 1
+
+
+def test_what_is_held_does_not_change() -> None:
+    """Within a block over `held` questions are answered by the lines read before it, and afterwards by all of them."""
+    store = MemoryStore([RunLines(1).end()])
+    assert len(store.runs()) == 1
+    store.append(RunLines(2).end())
+
+    with store.held(), store.held():
+        held = len(store.runs())
+
+    assert (held, len(store.runs())) == (1, 2)

@@ -100,6 +100,15 @@ def test_a_page_that_links_here_is_passed_through_a_page_of_ours(empty):
     assert "set-cookie" in answer.headers
 
 
+@pytest.mark.parametrize("others", ['a={"b": [1, 2]}', "=", "x", "mlotel_{port}=", "é=ü; a=b=c", '"'])
+def test_cookies_of_other_servers_do_not_lock_out(empty, others):
+    """Every server on this host gives its cookies to all of them, whatever they look like."""
+    others = others.replace("{port}", str(empty.session.port))
+    cookie = f"{others}; {empty.cookie['Cookie']}; {others}"
+
+    assert empty.ask("/api/runs", headers={"Cookie": cookie}).status == 200
+
+
 def test_programs_send_the_token_in_a_header(empty):
     """As the API's documentation says, in whatever case."""
     assert empty.ask("/api/runs", headers={"authorization": f"bearer {empty.session.token}"}).status == 200

@@ -247,6 +247,15 @@ def test_a_component_without_runs_in_a_range_is_no_error(delays):
     assert delays.get("/api/history?component=train&since=2024-01-01").json == {"runs": [], "next": None}
 
 
+def test_a_lineage_that_is_too_large_is_refused(delays):
+    """422, with what to ask for instead; as many nodes as were asked for are not too many."""
+    answer = delays.get("/api/lineage?what=predictions&most=5")
+
+    assert len(delays.get("/api/lineage?what=predictions&most=6").json["runs"]) == 3
+    assert answer.status == 422
+    assert "3 runs and 3 artifacts are more than 5 nodes" in answer.json["detail"]
+
+
 def test_a_reference_that_stands_for_several_lists_them(book, served):
     """409, with what may have been meant."""
     runs = [book.run(name, run_id=f"abcd{number}" + "0" * 27) for number, name in enumerate(("one", "two"))]

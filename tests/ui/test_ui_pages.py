@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -322,7 +323,7 @@ def test_an_error_is_shown_with_its_text(page, site, book):
 
     error = page.get_by_role("region", name="Error")
     assert error.get_by_role("heading").inner_text() == "ValueError"
-    assert error.locator("pre").inner_text().startswith("no rows\n</script>")
+    assert error.locator("pre").inner_text() == f"no rows\n{SHOWN}"
 
 
 def test_a_history_is_drawn(page, site, book):
@@ -418,6 +419,7 @@ def test_lineage_is_a_graph_and_a_table(page, site):
     assert page.get_by_text("4 runs, 4 artifacts").count() >= 1
     page.get_by_text("As tables").click()
     table = page.get_by_role("table", name="Runs of the lineage")
+    table.wait_for()
     assert [row.locator("td").first.inner_text() for row in table.locator("tbody tr").all()] == [
         "predict",
         "train",
@@ -534,7 +536,24 @@ def test_staleness_is_told(page, site, pipeline):
     """On the page of a run whose input was written long ago, or whose producer ran again."""
     enter(page, site, f"/run?id={pipeline['train'].run_id}")
 
-    assert "features has become stale" in page.get_by_role("note").inner_text()
+    assert re.fullmatch(
+        r"Stale by now: features is [\d,]+ days old, more than 30 days", page.get_by_role("note").inner_text()
+    )
+
+
+def test_a_lineage_that_is_too_large_offers_less(browser, book, served):
+    """A model that thousands of runs read: what it was made from can still be looked at."""
+    train = book.run("train", ["features"], ["model"])
+    for number in range(1500):
+        book.run("predict", [Io("model", link=train.outputs[0])], [str(number)])
+    context = browser.new_context()
+    page = context.new_page()
+    enter(page, served(book), "/lineage?what=name:model")
+
+    assert "1,501 runs and 1,502 artifacts" in page.get_by_role("main").inner_text()
+    page.get_by_role("link", name="what it was made from").click()
+    page.wait_for_selector(".mlotel-lineage")
+    context.close()
 
 
 def test_what_a_reference_may_have_meant_is_offered(browser, book, served):
@@ -554,8 +573,8 @@ def test_what_a_reference_may_have_meant_is_offered(browser, book, served):
 
 def test_refreshing_shows_what_began_meanwhile(page, book):
     """On demand: new runs come on top, each once."""
-    from conftest import serving
     from pipelines import otlp_lines
+    from ui_server import serving
 
     from mlotel.store.memory import MemoryStore
 
@@ -670,8 +689,8 @@ def test_another_page_of_this_machine_reads_nothing(browser, site, served, book)
 
 def test_when_the_server_has_gone_that_is_said(browser, book):
     """Not a page that waits for ever."""
-    from conftest import serving
     from pipelines import otlp_lines
+    from ui_server import serving
 
     from mlotel.store.memory import MemoryStore
 

@@ -22,7 +22,6 @@ from mlotel.sdk import Lines
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
 from mlotel.store.files import FileStore
-from mlotel.store.journal import Journal
 from mlotel.store.memory import MemoryStore
 
 __all__ = ["AUTHOR_VARIABLE", "StoreOrPath", "Writing", "about", "writing"]
@@ -160,13 +159,13 @@ def _lines_of(store: Store) -> Lines | None:
             raise ConfigurationError(
                 f"{store.root} holds files that another program writes: name a .mlotel folder to annotate its runs"
             )
-        return Journal(store.journal_root)
+        return sdk.journal(store.journal_root)
     return _default_lines()
 
 
 def _default_lines() -> Lines | None:
     root = sdk.default_store()
-    return None if root is None else Journal(root)
+    return None if root is None else sdk.journal(root)
 
 
 def _context(target: Target) -> SpanContext:

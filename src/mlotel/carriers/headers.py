@@ -15,7 +15,6 @@ DIGEST = "mlotel-digest"
 _OURS = (TRACEPARENT, DIGEST)
 
 
-
 class HasItems(Protocol):
     """What has names and values as a mapping does, such as the messages of the standard library's `http`."""
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlotel.cli import version
-from mlotel.cli.output import complain
+from mlotel.cli.output import complain, plain_errors
 from mlotel.cli.where import WhereCommand
 from mlotel.errors import MlotelError, RunNotFoundError, nearest
 
@@ -102,8 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments`, by default those of the process, and exit."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=plain_errors())
     said = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stdout is None and said[:1] != ["exec"]:  # `mlotel runs >&-`: Python makes no stream of it
+        complain("standard output is closed: give the answer a place to be written to")
+        raise SystemExit(USAGE)
     # The command that was asked for is all that has to be loaded; the shell asks for what there is by an environment
     # variable, and everything else is a question about the commands.
     one = said[:1] if said and said[0] in _COMMANDS and "_MLOTEL_COMPLETE" not in os.environ else _COMMANDS
@@ -123,7 +126,7 @@ def _reporting(command: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno == errno.EPIPE:  # who read the answer has read enough: typer ends quietly
                 raise
-            complain(str(error))
+            complain(f"the answer could not be read or written: {error}")
             raise typer.Exit(USAGE) from None
 
     return reporting

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ from mlotel.semconv import attributes as A
 if TYPE_CHECKING:
     from mlotel._run import ActiveRun
 
-__all__ = ["CANNOT_RUN", "NO_SUCH_COMMAND", "Stopped", "command"]
+__all__ = ["CANNOT_RUN", "NO_SUCH_COMMAND", "OnRetracted", "Stopped", "command"]
 
 CANNOT_RUN = 126
 """Exit code, as a shell's, of a command that is there and cannot be run."""
@@ -34,6 +35,13 @@ NO_SUCH_COMMAND = 127
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 _FROM_TERMINAL = {signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)}
+
+
+class OnRetracted(StrEnum):
+    """What comes of reading what bears a retracted label."""
+
+    WARN = "warn"
+    BLOCK = "block"
 
 
 class Stopped(BaseException):
@@ -69,6 +77,13 @@ def command(
         list[Path] | None,
         typer.Option("--output", "-o", metavar="PATH", help="A file or folder that the command writes."),
     ] = None,
+    on_retracted: Annotated[
+        OnRetracted,
+        typer.Option(
+            "--on-retracted",
+            help="Whether an input with a retracted label whose time is up is told of, or stops the run.",
+        ),
+    ] = OnRetracted.WARN,
 ) -> None:
     """Run a command as a run of a component, and exit as it does.
 
@@ -81,7 +96,8 @@ def command(
 
     params = dict(_parameter(each) for each in param or ())
     # As start_component does it, but the code of the step is the program's (if it is a script), not this module's
-    run = new_component(component, version=version, pipeline=pipeline)._start(params, shutil.which(arguments[0]))
+    step = new_component(component, version=version, pipeline=pipeline, on_retracted=on_retracted.value)
+    run = step._start(params, shutil.which(arguments[0]))
     raise typer.Exit(_run(run, arguments, inputs or [], outputs or []))
 
 

@@ -11,13 +11,13 @@ from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOp
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.sections import error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
-from mlotel.cli.tables import caption, describe_run, state_text
-from mlotel.cli.text import bytes_, clean, duration, short_id, timestamp
+from mlotel.cli.tables import Column, caption, describe_run, print_table, state_text
+from mlotel.cli.text import bytes_, clean, duration, short_id, timestamp, when
 from mlotel.documents import predictions
 from mlotel.errors import RunNotFoundError
-from mlotel.inspection import Attempts, Explanation, explain
+from mlotel.inspection import Attempts, Explanation, Source, explain
 from mlotel.inspection_documents import explanation_document
-from mlotel.lineage import resolve_run
+from mlotel.lineage import RECORD, resolve_record, resolve_run
 from mlotel.model import Run
 from mlotel.semconv import attributes as A
 
@@ -36,7 +36,12 @@ _KUBERNETES = ("cluster", "namespace", "node", "deployment", "cronjob", "job", "
 
 def command(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run id, trace id or span id, or its first 4 digits or more.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run id, trace id or span id, or its first 4 digits or more; record:KEY is the run of the latest "
+            "prediction for that record.",
+        ),
     ],
     output_format: FormatOption = OutputFormat.TABLE,
     store: StoreOption = None,
@@ -50,7 +55,8 @@ def command(
     with open_store(store, jaeger, tempo) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
-        explained = explain(opened.store, resolve_run(opened.store, run))
+        record = resolve_record(opened.store, run) if run.startswith(RECORD) else None
+        explained = explain(opened.store, resolve_run(opened.store, run) if record is None else record.run)
         if output_format is OutputFormat.JSON:
             print_json(explanation_document(explained))
             return
@@ -87,6 +93,7 @@ def _print_what(console: Console, explained: Explanation) -> None:
     values |= {key: value for key, value in some.items() if value is not None}
     print_section(console, "What", values, unknown=_UNKNOWN)
     _print_artifacts(console, "Inputs", run, "input")
+    _print_sources(console, explained.sources)
     _print_artifacts(console, "Outputs", run, "output")
     _print_or_say(
         console, "Predictions", {**statistics, **{f"class {clean(name)}": count for name, count in classes.items()}}
@@ -200,6 +207,22 @@ def _print_artifacts(console: Console, title: str, run: Run, side: str) -> None:
         print_artifacts(console, title, artifacts, content=True)
     else:
         _say_unknown(console, title)
+
+
+def _print_sources(console: Console, sources: Sequence[Source]) -> None:
+    if not sources:
+        return
+    console.print("Written by", style="bold")
+    print_table(
+        console,
+        [
+            Column("INPUT", [clean(each.read.name) for each in sources], folds=True),
+            Column("COMPONENT", [clean(each.run.component) for each in sources], folds=True),
+            Column("RUN", [short_id(each.run.run_id) for each in sources]),
+            Column("WRITTEN", [when(each.written_ns) for each in sources], rank=1),
+        ],
+        indent=2,
+    )
 
 
 def _print_or_say(console: Console, title: str, values: Mapping[str, object]) -> None:

@@ -31,6 +31,7 @@ from mlotel.lineage import component_names
 from mlotel.model import Run
 from mlotel.store import Store
 from mlotel.store.conditions import Condition
+from mlotel.store.values import head_of
 
 __all__ = ["command"]
 
@@ -77,7 +78,11 @@ def command(
             raise RunNotFoundError(_nothing(opened, conditions, traceql))
         if output_format is OutputFormat.TABLE:
             console = make_console()
-            print_runs(console, runs, more=_columns(conditions, runs))
+            print_runs(
+                console,
+                [head_of(run, len(run.inputs), len(run.outputs)) for run in runs],
+                more=_columns(conditions, runs),
+            )
             caption(console, opened, more=counted(runs, limit))
             here = [each for each in conditions if traceql is not None or not opened.store.translates(each)]
             if here:

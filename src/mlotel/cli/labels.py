@@ -255,7 +255,9 @@ def _print_touched(opened: OpenedStore, found: Touched, output_format: OutputFor
         until = "it may go on being read" if deadline is None else f"it may be read until {when(deadline)}"
         console.print(f"retracted {clean(found.label)!r}; reading what bears it warns; {until}", soft_wrap=True)
     _print_artifacts(console, "Given to", found.bearers)
-    _print_artifacts(console, "Inherited by", found.artifacts)
+    _print_artifacts(console, "Models that inherit it", found.models)
+    models = {node_id(each) for each in found.models}
+    _print_artifacts(console, "Inherited by", [each for each in found.artifacts if node_id(each) not in models])
     runs = found.runs[-_SHOWN:][::-1]
     if runs:
         console.print("Runs", style="bold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -15,9 +16,13 @@ from mlotel.cli.text import clean
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["complain", "make_console", "print_json", "print_json_lines", "print_trimmed"]
+__all__ = ["complain", "make_console", "plain_errors", "print_json", "print_json_lines", "print_trimmed"]
 
 _PIPE_WIDTH = 1000
+_LONGEST_COMPLAINT = 2000
+_PLAIN = str.maketrans(
+    {"×": "x", "·": "-", "–": "-", "−": "-", "…": "...", "→": "->", "↑": "^", "↓": "v", "▸": ">", "∞": "inf", "µ": "u"}
+)
 _RAW_CONTROL = re.compile("[\x7f-\x9f]")
 
 
@@ -66,6 +71,24 @@ def _printable(text: bytes) -> str:
     return _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text.decode())
 
 
+def plain_errors() -> str:
+    """Return the name of what becomes of characters that a stream's encoding lacks: plain signs, or else escapes."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        lacking = error.object[error.start : error.end].translate(_PLAIN)
+        return lacking.encode("ascii", "backslashreplace").decode(), error.end
+
+    codecs.register_error("mlotel.plain", plain)
+    return "mlotel.plain"
+
+
 def complain(message: str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(f"mlotel: {clean(message)}\n")
+    """Write one line to standard error; of a very long one (what was asked may be any text) the middle is left out."""
+    line = clean(message)
+    if len(line) > _LONGEST_COMPLAINT:
+        half = _LONGEST_COMPLAINT // 2
+        line = f"{line[:half]} … {line[-half:]}"
+    if sys.stderr is not None:  # closed by who started the process
+        sys.stderr.write(f"mlotel: {line}\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 
 import typer
 
@@ -26,6 +26,9 @@ from mlotel.cli.tables import caption, counted, print_runs
 from mlotel.cli.text import clean
 from mlotel.documents import run_document
 from mlotel.lineage import component_names
+from mlotel.model import RunHead
+from mlotel.store import Store
+from mlotel.store.values import head_of
 
 __all__ = ["command"]
 
@@ -51,21 +54,40 @@ def command(
     """
     since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
-        runs = opened.store.runs(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
         if output_format is OutputFormat.JSON:
+            runs = opened.store.runs(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
             if not opened.exists:
                 complain(opened.advice)
             print_json([run_document(run) for run in runs])
             return
         console = make_console()
-        if runs:
-            print_runs(console, runs)
-            caption(console, opened, more=counted(runs, limit))
+        heads = _heads(opened.store, component, since_ns, until_ns, limit)
+        if heads:
+            print_runs(console, heads)
+            caption(console, opened, more=counted(heads, limit))
         elif known := component_names(opened.store):
             console.print(_nothing(component, known), soft_wrap=True)
             caption(console, opened)
         else:
             console.print(opened.advice, soft_wrap=True)
+
+
+@runtime_checkable
+class _KnowsHeads(Protocol):
+    """A store that finds out in less time than whole runs take what a table shows of them."""
+
+    def heads(
+        self, *, component: str | None = None, since_ns: int | None, until_ns: int | None, limit: int | None
+    ) -> Sequence[RunHead]: ...
+
+
+def _heads(
+    store: Store, component: str | None, since_ns: int | None, until_ns: int | None, limit: int
+) -> Sequence[RunHead]:
+    if isinstance(store, _KnowsHeads):
+        return store.heads(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
+    runs = store.runs(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
+    return [head_of(run, len(run.inputs), len(run.outputs)) for run in runs]
 
 
 def _nothing(component: str | None, known: Sequence[str]) -> str:

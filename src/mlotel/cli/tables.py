@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlotel.cli.options import OpenedStore
 from mlotel.cli.output import print_trimmed
 from mlotel.cli.text import amount, bytes_, clean, duration, short_digest, short_id, when
-from mlotel.model import Artifact, Run
+from mlotel.model import Artifact, Run, RunHead
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,7 +125,7 @@ def extent(artifact: Artifact) -> list[str]:
     """Return how large the artifact is, in rows and columns or in bytes, as far as it is known."""
     if artifact.rows is not None:
         columns = "" if artifact.columns is None else f" × {artifact.columns:,}"
-        return [f"{artifact.rows:,}{columns} rows" if not columns else f"{artifact.rows:,} rows{columns}"]
+        return [f"{artifact.rows:,} rows{columns}"]
     return [bytes_(artifact.size)] if artifact.size is not None else []
 
 
@@ -137,7 +137,7 @@ def caption(console: Console, opened: OpenedStore, *, more: str = "") -> None:
         console.print(f"{amount(unread, 'line')} of the store could not be read and were left out", style="yellow")
 
 
-def print_runs(console: Console, runs: Sequence[Run], *, more: Sequence[Column] = ()) -> None:
+def print_runs(console: Console, heads: Sequence[RunHead], *, more: Sequence[Column] = ()) -> None:
     """Print runs as a table, in the order they come in, with more columns beside.
 
     Of rank 1, those are left out last.
@@ -145,21 +145,21 @@ def print_runs(console: Console, runs: Sequence[Run], *, more: Sequence[Column] 
     print_table(
         console,
         [
-            Column("RUN", [short_id(run.run_id) for run in runs]),
-            Column("COMPONENT", [clean(run.component) for run in runs], folds=True),
-            Column("VERSION", [clean(run.version or "") for run in runs], rank=6, folds=True),
-            Column("PIPELINE", [clean(run.pipeline or "") for run in runs], rank=5, folds=True),
-            Column("STATE", [state_text(console, run.state) for run in runs]),
-            Column("STARTED", [when(run.start_ns) for run in runs], rank=2),
-            Column("DURATION", [duration(run.duration_s) for run in runs], rank=3, right=True),
-            Column("IN", [str(len(run.inputs)) for run in runs], rank=4, right=True),
-            Column("OUT", [str(len(run.outputs)) for run in runs], rank=4, right=True),
+            Column("RUN", [short_id(head.run_id) for head in heads]),
+            Column("COMPONENT", [clean(head.component) for head in heads], folds=True),
+            Column("VERSION", [clean(head.version or "") for head in heads], rank=6, folds=True),
+            Column("PIPELINE", [clean(head.pipeline or "") for head in heads], rank=5, folds=True),
+            Column("STATE", [state_text(console, head.state) for head in heads]),
+            Column("STARTED", [when(head.start_ns) for head in heads], rank=2),
+            Column("DURATION", [duration(head.duration_s) for head in heads], rank=3, right=True),
+            Column("IN", [str(head.reads) for head in heads], rank=4, right=True),
+            Column("OUT", [str(head.writes) for head in heads], rank=4, right=True),
             *more,
         ],
     )
 
 
-def counted(runs: Sequence[Run], limit: int) -> str:
+def counted(runs: Sequence[object], limit: int) -> str:
     """Return how many runs a table shows, and how to see more where the limit was reached."""
     shown = f" · {amount(len(runs), 'run')}"
     return f"{shown}, latest first; --limit {limit * 5} for more" if len(runs) == limit else shown

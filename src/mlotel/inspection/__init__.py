@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlotel.inspection._attempts import Attempts
 from mlotel.inspection._difference import Change, Difference, difference
-from mlotel.inspection._explanation import Explanation, explain
+from mlotel.inspection._explanation import Explanation, Source, explain
 from mlotel.inspection._pairs import Pair
 from mlotel.inspection._staleness import staleness, staleness_of_all
 from mlotel.inspection._verdict import Cause, Verdict
@@ -16,6 +16,7 @@ __all__ = [
     "Difference",
     "Explanation",
     "Pair",
+    "Source",
     "Verdict",
     "difference",
     "explain",

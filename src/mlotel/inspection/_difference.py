@@ -47,6 +47,8 @@ _PREDICTIONS = {
     "skew": A.MLOTEL_PREDICTION_SKEW,
     "kurtosis": A.MLOTEL_PREDICTION_KURTOSIS,
 }
+# What is computed comes out a little differently when it is added up in another order: that is no difference.
+_ROUNDING = 1e-12
 _STATISTICS = ("rows", "columns", "missing", "size")
 
 
@@ -105,29 +107,32 @@ def difference(before: Run, after: Run) -> Difference:
         outputs=tuple(pair for pair in outputs if pair.kind != "same"),
         schemas=tuple(_schemas(both)),
         statistics=tuple(_statistics(both)),
-        predictions=tuple(_changes(_predictions(before), _predictions(after))),
-        metrics=tuple(_changes(before.metrics, after.metrics)),
+        predictions=tuple(_changes(_predictions(before), _predictions(after), tolerance=_ROUNDING)),
+        metrics=tuple(_changes(before.metrics, after.metrics, tolerance=_ROUNDING)),
         usage=tuple(_changes(_usage(before), _usage(after))),
         environment=_attributes(before, after, _ENVIRONMENT),
     )
 
 
 def _attributes(before: Run, after: Run, names: Mapping[str, str]) -> tuple[Change, ...]:
-    sides = [{key: run.attributes.get(name) for key, name in names.items()} for run in (before, after)]
-    return tuple(_changes(*sides))
+    one, other = ({key: run.attributes.get(name) for key, name in names.items()} for run in (before, after))
+    return tuple(_changes(one, other))
 
 
-def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Change]:
+def _changes(before: Mapping[str, object], after: Mapping[str, object], tolerance: float = 0.0) -> Iterator[Change]:
     for key in dict.fromkeys((*before, *after)):
-        change = _change(key, before.get(key), after.get(key))
+        change = _change(key, before.get(key), after.get(key), tolerance)
         if change is not None:
             yield change
 
 
-def _change(key: str, before: object, after: object) -> Change | None:
-    """Return how a value changed; None where it did not. 1, 1.0 and True are three values, NaN is one."""
+def _change(key: str, before: object, after: object, tolerance: float) -> Change | None:
+    """Return how a value changed; None where it did not. 1 and 1.0 are one value and True is another, NaN is one."""
     if _is_number(before) and _is_number(after):
         if before == after or (before != before and after != after):
+            return None
+        both_real = isinstance(before, float) and isinstance(after, float)
+        if both_real and math.isclose(before, after, rel_tol=tolerance):
             return None
         return Change(key, before, after, *_amounts(before, after))
     if before == after and isinstance(before, bool) is isinstance(after, bool):

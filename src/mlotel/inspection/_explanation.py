@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlotel.inspection._attempts import Attempts, attempts
 from mlotel.inspection._staleness import staleness
-from mlotel.model import Run, Staleness
+from mlotel.lineage import Producers
+from mlotel.model import Artifact, Run, Staleness
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Source", "explain"]
 
 _WHAT = {
     "description": A.MLOTEL_COMPONENT_DESCRIPTION,
@@ -78,15 +79,26 @@ _TRIGGER = {
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Who wrote an input, and when: nanoseconds since the epoch. `resolved_by` says how that was found."""
+
+    read: Artifact
+    run: Run
+    written_ns: int
+    resolved_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A run and what is known around it; of what nobody said there is None.
 
-    `parent` is the run that it was started within, and `children` those that were started within it, the earliest
-    first. `what`, `where`, `how` and `trigger` hold attributes of its span and its resource by short names, each name
-    always there.
+    `sources` are those of its inputs whose writers are known. `parent` is the run that it was started within, and
+    `children` those that were started within it, the earliest first. `what`, `where`, `how` and `trigger` hold
+    attributes of its span and its resource by short names, each name always there.
     """
 
     run: Run
+    sources: tuple[Source, ...]
     parent: Run | None
     children: tuple[Run, ...]
     attempts: Attempts
@@ -112,6 +124,7 @@ def explain(store: Store, run: Run, now_ns: int | None = None) -> Explanation:
     queue = run.attributes.get(A.MLOTEL_RUN_QUEUE_TIME)
     return Explanation(
         run=run,
+        sources=tuple(_sources(Producers(store, (run,)), run)),
         parent=None if run.parent_span_id is None else store.run_of_span(run.trace_id, run.parent_span_id),
         children=tuple(sorted(store.children_of(run.trace_id, run.span_id), key=lambda each: each.start_ns)),
         attempts=attempts(store, run),
@@ -122,6 +135,14 @@ def explain(store: Store, run: Run, now_ns: int | None = None) -> Explanation:
         how=_said(run, _HOW),
         trigger=_said(run, _TRIGGER),
     )
+
+
+def _sources(producers: Producers, run: Run) -> Iterator[Source]:
+    for read in run.inputs:
+        found = producers.of(read)
+        if found is not None:
+            written_ns = found.instance.time_ns if found.instance.direction == "output" else found.run.start_ns
+            yield Source(read, found.run, written_ns, found.resolved_by)
 
 
 def _said(run: Run, names: Mapping[str, str]) -> dict[str, object]:

@@ -45,15 +45,34 @@ def labels_of(store: Store, root: Root) -> tuple[Bearing, ...]:
 def _borne(
     behind: Lineage, root: Root, given: Iterable[Annotation], retracted: Mapping[str, Annotation]
 ) -> tuple[Bearing, ...]:
-    sources: dict[str, Artifact | Run] = {run.run_id: run for run in behind.runs}
-    sources |= {node_id(each): each for each in behind.artifacts}
+    sources = _sources(behind)
     own = {behind.root, *(run.run_id for run in (root if isinstance(root, tuple) else ()))}
     found = [
-        Bearing(said.label, said, sources[said.target], said.target not in own, retracted.get(said.label))
+        Bearing(said.label, said, source, _name(source) not in own, retracted.get(said.label))
         for said in given
-        if said.label is not None and said.target in sources
+        if said.label is not None and (source := sources.get(said.target)) is not None
     ]
     return tuple(sorted(found, key=lambda each: (each.inherited, each.label, each.said.target)))
+
+
+def _name(source: Artifact | Run) -> str:
+    return source.run_id if isinstance(source, Run) else node_id(source)
+
+
+def _sources(behind: Lineage) -> dict[str, Artifact | Run]:
+    """Return what a label may be on, by what names it in annotations.
+
+    What has no identity of its own is named by the span that wrote it or by one that read it; in a lineage it stands
+    once, as it was written.
+    """
+    sources: dict[str, Artifact | Run] = {run.run_id: run for run in behind.runs}
+    sources |= {node_id(each): each for each in behind.artifacts}
+    reads = {(edge.source, edge.target) for edge in behind.edges if edge.kind == "read"}
+    for run in behind.runs:
+        for read in run.inputs:
+            if node_id(read) == read.span_id and read.link is not None and (read.link.span_id, run.run_id) in reads:
+                sources[read.span_id] = sources[read.link.span_id]
+    return sources
 
 
 class Retractions:
@@ -79,13 +98,13 @@ class Retractions:
         """Return the retracted labels of an artifact, those first whose time is up first. Raises StoreError."""
         if not self._given:
             return ()
-        behind = upstream(self._store, artifact)
-        names = {run.run_id: f"run {run.run_id[:8]} of {run.component}" for run in behind.runs}
-        names |= {node_id(each): each.name for each in behind.artifacts}
+        sources = _sources(upstream(self._store, artifact))
         found: dict[str, RetractedLabel] = {}
-        for target in names.keys() & self._given.keys():
+        for target in sources.keys() & self._given.keys():
+            source = sources[target]
+            name = f"run {source.run_id[:8]} of {source.component}" if isinstance(source, Run) else source.name
             for label in self._given[target]:
-                found[label] = RetractedLabel(label, names[target], self._retracted[label].deadline_ns)
+                found[label] = RetractedLabel(label, name, self._retracted[label].deadline_ns)
         return tuple(
             sorted(found.values(), key=lambda each: (each.deadline_ns is None, each.deadline_ns or 0, each.label))
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -196,6 +196,10 @@ class Forward:
             if run is not None:
                 far.append(Far(run, read, crossing.far[0].resolved_by if crossing.far else None))
         return Crossing(artifact, tuple(far), lost)
+
+    def origin(self, near: Artifact) -> Hashable:
+        """What tells where an artifact comes from: `across` answers the same for all of one origin."""
+        return _written(near) if near.direction == "output" else _origin(near, _producer(self._records, near))
 
     def narrows(self, far: Far) -> bool:
         """Where an output names what it came from, other inputs do not lead to it."""

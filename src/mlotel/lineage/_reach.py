@@ -54,7 +54,11 @@ def reach_back(store: Store, roots: Iterable[tuple[Root, int]], *, known: Iterab
 
 def reach_forward(store: Store, roots: Iterable[tuple[Root, int]]) -> Reach:
     """Return everything that `downstream` finds before each of many roots; otherwise as `reach_back`."""
-    return _reach(store, Forward(Records(store)), roots)
+    forward, roots = Forward(Records(store)), list(roots)
+    forward.expect_artifacts([root for root, _ in roots if isinstance(root, Artifact)])
+    # All reads of one write lead to the same: ten thousand of them need not each be told of the others.
+    distinct = {(forward.origin(root) if isinstance(root, Artifact) else id(root), bits): root for root, bits in roots}
+    return _reach(store, forward, ((root, bits) for (_, bits), root in distinct.items()))
 
 
 def _reach(store: Store, direction: Direction, roots: Iterable[tuple[Root, int]]) -> Reach:

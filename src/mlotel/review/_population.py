@@ -7,10 +7,11 @@ Content that a component wrote several times is one output, since what was flagg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mlotel.lineage import Records, Root, node_id
+from mlotel.lineage import RECORD, Records, Root, node_id
 from mlotel.model import Annotation, Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
@@ -61,6 +62,8 @@ def population(
 ) -> Population:
     """Return the flagged outputs of runs that began in a time range, and the others of their kinds."""
     gathering = _Gathering(store, since_ns, until_ns, most_runs)
+    flagged = list(flagged)
+    gathering.expect(flagged)
     for flag in flagged:
         gathering.flag(flag)
     gathering.compare()
@@ -76,16 +79,21 @@ class _Gathering:
         self._records = Records(store)
         self._outputs: dict[tuple[Kind, str], Output] = {}
         self._kinds: set[Kind] = set()
-        self._runs: dict[str, Run | None] = {}
+        self._runs: dict[str, Run] = {}
         self._flagged_predictions: dict[str, int] = {}
         self._unplaced: list[Annotation] = []
         self._truncated = False
 
     # -- what is flagged
 
+    def expect(self, flagged: Iterable[Annotation]) -> None:
+        """Read the runs together of which flags speak."""
+        said = {run_id for flag in flagged for run_id in (flag.run_id, flag.target)}
+        self._records.expect_runs(run_id for run_id in said if run_id is not None and _is_id(run_id))
+
     def flag(self, flag: Annotation) -> None:
         """Take up what a flag speaks of."""
-        if flag.target.startswith("record:"):
+        if flag.target.startswith(RECORD):
             placed = self._flag_prediction(flag)
         elif (run := self._run(flag.target)) is not None:
             placed = self._flag_run(run)
@@ -143,6 +151,7 @@ class _Gathering:
             )
             self._truncated |= len(runs) > self._most_runs
             for run in runs[: self._most_runs]:
+                self._records.remember(run)
                 self._runs[run.run_id] = run
                 self._compare(run, kinds)
 
@@ -165,7 +174,7 @@ class _Gathering:
         return Population(
             tuple(self._outputs.values()),
             tuple(sorted(self._kinds)),
-            tuple(run for run in self._runs.values() if run is not None),
+            tuple(self._runs.values()),
             tuple(self._unplaced),
             self._truncated,
         )
@@ -187,12 +196,14 @@ class _Gathering:
         return [part for each in run.outputs for part in (self._records.entries(each) or (each,))]
 
     def _run(self, run_id: str | None) -> Run | None:
-        if run_id is None:
-            return None
-        if run_id not in self._runs:
-            found = self._store.find_runs(run_id)
-            self._runs[run_id] = next((run for run in found if run.run_id == run_id), None)
-        return self._runs[run_id]
+        run = self._records.run(run_id) if run_id is not None and _is_id(run_id) else None
+        if run is not None:
+            self._runs[run.run_id] = run
+        return run
+
+
+def _is_id(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
 def _kind(run: Run, artifact: Artifact) -> Kind:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from mlotel.sdk._recorder import Recorder
-from mlotel.sdk._runtime import configure, default_store, flush, recorder, retractions_changed, runtime, shutdown
+from mlotel.sdk._runtime import (
+    configure,
+    default_store,
+    flush,
+    journal,
+    recorder,
+    retractions_changed,
+    runtime,
+    shutdown,
+)
 from mlotel.sdk._tracer import Lines
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "configure",
     "default_store",
     "flush",
+    "journal",
     "recorder",
     "retractions_changed",
     "runtime",

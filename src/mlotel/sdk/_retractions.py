@@ -62,6 +62,7 @@ class RetractionLookup:
 
     def _reset(self) -> None:
         self._whole = self._root is None
+        self._changed_here = False
         self._look_at = float("inf") if self._root is None else float("-inf")
         self._watch: Watch | None = None
         self._seen: State | None = None
@@ -76,7 +77,7 @@ class RetractionLookup:
             whole: read all that nobody has indexed yet, however long it takes.
         """
         if self._monotonic() >= self._look_at or (whole and not self._whole):
-            self._look(whole)
+            self._look(whole or self._changed_here)
         return self._held is not None
 
     def of(self, artifact: Artifact) -> tuple[RetractedLabel, ...]:
@@ -98,7 +99,7 @@ class RetractionLookup:
     def look_again(self) -> None:
         """Forget what is known: this process has given a label, or retracted one."""
         if self._root is not None:
-            self._seen = None
+            self._seen, self._changed_here = None, True
             self._look_at = float("-inf")
 
     def close(self) -> None:
@@ -114,6 +115,7 @@ class RetractionLookup:
                 return
             try:
                 self._refresh(None if whole else self._bite)
+                self._changed_here = False
                 wait = self._refresh_s
             except Exception as error:  # what cannot be asked is left alone for a while
                 logger.debug("mlotel: retractions cannot be read: %s", error, exc_info=error)
@@ -137,7 +139,7 @@ class RetractionLookup:
         store = self._store or FileStore(self._root, timeout_s=self._timeout_s)
         self._whole = store.refresh(max_bytes=bite)
         self._held = None
-        if store.annotations(kind="retract"):
+        if store.known_annotations("retract"):
             from mlotel.labels import Retractions  # the walk is loaded where there is something to look for
 
             self._held = Retractions(store) or None

@@ -39,7 +39,7 @@ from mlotel.store.producers import ProducerLookup
 if TYPE_CHECKING:
     from mlotel.sdk._providers import Collector
 
-__all__ = ["configure", "default_store", "flush", "recorder", "retractions_changed", "runtime", "shutdown"]
+__all__ = ["configure", "default_store", "flush", "journal", "recorder", "retractions_changed", "runtime", "shutdown"]
 
 EXIT_SECONDS = 2.0
 SPOOL = "spool"
@@ -49,6 +49,8 @@ _lock = threading.RLock()
 _settings = Settings()
 _state: _State | None = None
 _retired: list[Collector] = []
+_journal: Journal | None = None
+"""Where what is said of runs after the fact was last written to."""
 _written_by: weakref.WeakKeyDictionary[object, Path] = weakref.WeakKeyDictionary()
 """The store that each provider's spans go to."""
 
@@ -156,6 +158,15 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
 def default_store() -> Path | None:
     """Return the folder of the embedded store, whether it is there or not; None where it is switched off."""
     return _settings.store_root
+
+
+def journal(root: Path) -> Journal:
+    """Return what writes to the store at `root`: the same one as last time, so that records share a segment."""
+    global _journal
+    with _lock:
+        if _journal is None or _journal.root != Path(os.path.abspath(root)):
+            _journal = Journal(root)
+        return _journal
 
 
 def recorder(lines: Lines | None) -> Recorder:

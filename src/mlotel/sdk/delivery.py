@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from mlotel import uris
-from mlotel.errors import ConfigurationError, DeliveryError
+from mlotel.errors import ConfigurationError, DeliveryError, MlotelError
 from mlotel.sdk._exporters import make_exporter
 from mlotel.sdk._settings import Settings
 
@@ -40,11 +40,19 @@ def deliver(spans: Sequence[ReadableSpan], settings: Settings | None = None) -> 
         with _reasons() as reasons:
             for first in range(0, len(spans), _BATCH):
                 if exporter.export(spans[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
-                    said = f" ({reasons[-1]})" if reasons else ""
-                    raise DeliveryError(f"{endpoint} did not take the spans{said}: see that a collector listens there")
+                    raise _refused(endpoint, reasons[-1] if reasons else "")
+    except MlotelError:
+        raise
+    except Exception as error:  # some versions of the exporters raise what others log
+        raise _refused(endpoint, str(error)) from error
     finally:
         exporter.shutdown()
     return endpoint
+
+
+def _refused(endpoint: str, reason: str) -> DeliveryError:
+    why = f" ({uris.hide_credentials(reason)})" if reason else ""
+    return DeliveryError(f"{endpoint} did not take the spans{why}: see that a collector listens there")
 
 
 class _Heard(logging.Handler):

@@ -6,7 +6,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mlotel.model import Annotation, Artifact, Run
+from mlotel.model import Annotation, Artifact, Run, RunHead
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
@@ -16,6 +16,7 @@ from mlotel.store.liveness import state_of_open_run
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
 from mlotel.store.rows import (
     ANNOTATIONS,
+    OUTPUT,
     STATES,
     AnnotationRow,
     IoRow,
@@ -25,7 +26,7 @@ from mlotel.store.rows import (
     span_hex,
     target_number,
 )
-from mlotel.store.values import annotation_of, artifact_of, entry_of, run_of
+from mlotel.store.values import annotation_of, artifact_of, entry_of, head_of, head_of_span, run_of
 
 __all__ = ["Assembly"]
 
@@ -47,7 +48,7 @@ class Assembly:
         self._line = line
         self._clock = clock
         self._parser = LineParser()
-        # A collector's line holds many spans, which are asked for one after another.
+        # A collector's line holds many spans, and a manifest many entries, which are asked for one after another.
         self._parsed: dict[Place, Sequence[Item]] = {}
         # One artifact is come to by its run, its digest and its producer: it is put together once. By numbers of rows.
         self._artifacts: dict[int, Artifact] = {}
@@ -100,6 +101,28 @@ class Assembly:
             head = self._head(row)
             if head is not None:
                 yield head
+
+    def heads_with_counts(self, index: Index, rows: Sequence[RunRow]) -> Iterator[RunHead]:
+        """The runs of `rows` as lists show them, in their order."""
+        listed = ", ".join([str(row.id) for row in rows])
+        sql = f"SELECT run, flags & {OUTPUT}, count(*) FROM io WHERE run IN ({listed}) AND entry = 0 GROUP BY 1, 2"
+        counts = {(run, side): count for run, side, count in index.rows(sql)}
+        for row in rows:
+            reads, writes = counts.get((row.id, 0), 0), counts.get((row.id, OUTPUT), 0)
+            try:
+                span = self._span(row) if row.by_span else None
+                if span is not None:
+                    yield head_of_span(
+                        span,
+                        run_id=ids_of(row)[0],
+                        state=STATES[row.state],
+                        times=(row.start or 0, int(span.content["endTimeUnixNano"])),
+                        counts=(reads, writes),
+                    )
+                elif (run := self._run(row, (), ())) is not None:
+                    yield head_of(run, reads, writes)
+            except BAD_SHAPE:
+                continue
 
     def keep(self, rows: Sequence[RunRow], where: Sequence[Condition]) -> Sequence[RunRow]:
         """Those of `rows` for whose runs `where` holds, as far as that can be told without what they read and wrote."""
@@ -172,7 +195,7 @@ class Assembly:
                 items = self._parser.items(self._line(place))
             except (OSError, *BAD_SHAPE):
                 return ()
-            if len(items) > 1:
+            if len(items) != 1 or not items[0].is_span:  # of a line of one span no more will be asked
                 if len(self._parsed) >= _LINES_KEPT:
                     self._parsed.clear()
                 self._parsed[place] = items
@@ -206,10 +229,7 @@ class Assembly:
             start = self.item(place, span=row.span, event=events.MLOTEL_RUN_START)
         if row.end_segment is not None:
             place = Place(row.end_segment, row.end_offset or 0, row.end_length or 0)
-            if row.by_span:
-                end = self.item(place, span=row.span)
-            else:
-                end = self.item(place, event=events.MLOTEL_RUN_END, run=ids[0])
+            end = self._span(row) if row.by_span else self.item(place, event=events.MLOTEL_RUN_END, run=ids[0])
         if start is None and end is None:
             return None
         state = STATES[row.state]
@@ -218,6 +238,9 @@ class Assembly:
             state = state_of_open_run(attributes, row.seen or row.start or 0, self._clock())
         times = (row.start or 0, _end_of(end))
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
+
+    def _span(self, row: RunRow) -> Item | None:
+        return self.item(Place(row.end_segment or 0, row.end_offset or 0, row.end_length or 0), span=row.span)
 
     def _artifact(self, row: IoRow) -> Artifact | None:
         event = events.MLOTEL_ARTIFACT_MANIFEST if row.entry else None

@@ -52,6 +52,7 @@ CREATE TABLE keyed (
     length INTEGER NOT NULL, PRIMARY KEY (hash, span)
 ) WITHOUT ROWID;
 """
+_IO_COLUMNS = ", ".join(IoRow._fields)
 _RUN_BY_ID = "CREATE UNIQUE INDEX IF NOT EXISTS run_by_id ON run (run_hi, run_lo)"
 # Writes of content by which a producer may be found.
 WRITES = f"flags = {OUTPUT} AND entry = 0"
@@ -219,7 +220,8 @@ class Index:
 
     def io_rows(self, where: str, parameters: Sequence[Any] = (), order: str = "time DESC, id DESC") -> Iterator[IoRow]:
         """I/O rows, latest first if no other order is asked for, one by one as they are wanted."""
-        return map(IoRow._make, self.connection.execute(f"SELECT * FROM io WHERE {where} ORDER BY {order}", parameters))
+        sql = f"SELECT {_IO_COLUMNS} FROM io WHERE {where} ORDER BY {order}"
+        return map(IoRow._make, self.connection.execute(sql, parameters))
 
     def annotation_rows(self, where: str, parameters: Sequence[Any] = ()) -> list[AnnotationRow]:
         """Flags, notes and labels, latest first."""

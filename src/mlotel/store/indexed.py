@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
-from mlotel.model import Annotation, Artifact, Link, Prediction, Run
+from mlotel.model import Annotation, Artifact, Link, Prediction, Run, RunHead
 from mlotel.store import bulk
 from mlotel.store.assembly import Assembly
 from mlotel.store.bulk import Span
@@ -145,6 +145,20 @@ class IndexedStore(ABC):
             if limit is not None and len(found) >= limit:
                 break
         return tuple(found[:limit])
+
+    @_question
+    def heads(
+        self,
+        *,
+        component: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int | None = None,
+    ) -> Sequence[RunHead]:
+        """As `runs`, without reading what they read and wrote: a third of the time."""
+        index = self._index()
+        chosen = select(index, component=component, since_ns=since_ns, until_ns=until_ns)
+        return tuple(self._assembly.heads_with_counts(index, index.run_rows(*chosen, limit)))
 
     def translates(self, condition: Condition) -> bool:
         """Whether this store selects runs by the condition itself; for others, runs are read and looked at."""
@@ -341,6 +355,14 @@ class IndexedStore(ABC):
     @_question
     def annotations(self, *, kind: str | None = None, target: str | None = None) -> Sequence[Annotation]:
         """What was said of runs, artifacts and predictions, of one kind or all, of one target or all; latest first."""
+        return self._annotations(kind, target)
+
+    def known_annotations(self, kind: str) -> Sequence[Annotation]:
+        """Those of one kind, of what has been taken up so far: new lines are not looked for."""
+        with self._lock:
+            return self._annotations(kind)
+
+    def _annotations(self, kind: str | None, target: str | None = None) -> Sequence[Annotation]:
         if kind is not None and kind not in ANNOTATIONS:
             return ()
         where, parameters = ["TRUE"], list[Any]()

@@ -88,6 +88,7 @@ class Journal:
         root: folder of the store; nothing is made before the first line.
         segment_bytes: size from which on a new segment is begun.
         retry_s: seconds to wait before a file that could not be opened is tried again.
+        lost: what a warning says of what cannot be written.
         clock: seconds since the epoch.
         write: writes bytes to a file descriptor and returns how many were taken.
     """
@@ -98,6 +99,7 @@ class Journal:
         *,
         segment_bytes: int = 64 * 2**20,
         retry_s: float = 1.0,
+        lost: str = "runs are not recorded",
         clock: Callable[[], float] = time.time,
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
@@ -106,6 +108,7 @@ class Journal:
         self._segment: _Segment | None = None
         self._segment_bytes = segment_bytes
         self._retry_s = retry_s
+        self._lost = lost
         self._retry_at = float("-inf")
         self._clock = clock
         self._write = write
@@ -216,7 +219,7 @@ class Journal:
         self.dropped += 1
         if not self._told:
             self._told = True
-            logger.warning("mlotel: cannot write to the store %s, runs are not recorded: %s", self.root, error)
+            logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
     def _after_fork(self) -> None:
         """In the child: let go of the parent's segment, and of a lock that another thread held."""

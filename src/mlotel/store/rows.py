@@ -121,18 +121,11 @@ class RunDraft:
 
 
 class IoRow(NamedTuple):
-    """An I/O span, or an entry of a manifest, as the index has it."""
+    """What of the row of an I/O span, or of an entry of a manifest, it takes to read it back."""
 
     id: int
     span: int
-    run: int
     entry: int
-    flags: int
-    name: int | None
-    uri: int | None
-    digest: int | None
-    time: int
-    link: int | None
     segment: int
     offset: int
     length: int

@@ -7,7 +7,7 @@ from typing import Any
 
 from orjson import loads
 
-from mlotel.model import Annotation, Artifact, Link, Prediction, Run, Scalar
+from mlotel.model import Annotation, Artifact, Link, Prediction, Run, RunHead, Scalar
 from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
 from mlotel.store.parsing import Item
@@ -20,6 +20,8 @@ __all__ = [
     "entries_of",
     "entry_of",
     "first_of",
+    "head_of",
+    "head_of_span",
     "prediction_of_span",
     "run_of",
     "span_state",
@@ -100,6 +102,29 @@ def run_of(
         dependencies=dependencies,
         attributes=attributes,
     )
+
+
+def head_of(run: Run, reads: int, writes: int) -> RunHead:
+    """What a list shows of a run, which read and wrote so many artifacts."""
+    return RunHead(
+        run.run_id, run.component, run.state, run.start_ns, run.end_ns, run.pipeline, run.version, reads, writes
+    )
+
+
+def head_of_span(item: Item, *, run_id: str, state: str, times: tuple[int, int], counts: tuple[int, int]) -> RunHead:
+    """What a list shows of a run that has ended, from its span.
+
+    Args:
+        item: the run span.
+        run_id: the run's id.
+        state: the run's state.
+        times: start and end, nanoseconds since the epoch.
+        counts: how many artifacts it read and wrote.
+    """
+    said = decode_attributes(item.content.get("attributes") or ()).get
+    name = str(said(A.MLOTEL_COMPONENT_NAME, ""))
+    pipeline, version = _text(said(A.CICD_PIPELINE_NAME)), _text(said(A.MLOTEL_COMPONENT_VERSION))
+    return RunHead(run_id, name, state, *times, pipeline, version, *counts)
 
 
 def artifact_of(item: Item) -> Artifact:

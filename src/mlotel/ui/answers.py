@@ -27,6 +27,7 @@ from mlotel.standing import said_of
 from mlotel.store import Store
 from mlotel.store.conditions import Condition
 from mlotel.ui.paging import RunQuery, run_page
+from mlotel.ui.problems import TooManyNodesError
 from mlotel.ui.reading import Answering, Reading
 
 __all__ = ["DIRECTIONS", "about", "components", "history", "lineage", "run", "run_of_span", "runs", "time_range"]
@@ -106,6 +107,12 @@ def lineage(_: Reading, answering: Answering, values: Values) -> object:
     walk = _WALKS[values["direction"]]
     with answering.searching(since_ns):
         found = walk(store, root, depth=values["depth"], since_ns=since_ns, until_ns=until_ns)
+    nodes, most = len(found.runs) + len(found.artifacts), values["most"]
+    if most is not None and nodes > most:
+        raise TooManyNodesError(
+            f"{len(found.runs):,} runs and {len(found.artifacts):,} artifacts are more than {most:,} nodes: ask for "
+            "one way, for fewer runs deep, or for a shorter time"
+        )
     started = sub_workflows(store, found.runs).values()
     stale = staleness_of_all(store, found.runs)
     document = lineage_document(found, (each for workflows in started for each in workflows), stale)

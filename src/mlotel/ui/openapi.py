@@ -17,6 +17,7 @@ _PROBLEMS = {
     "403": "The request was made by another site, or means another host.",
     "404": "Nothing answers to the reference.",
     "409": "The reference stands for several things; `candidates` lists them.",
+    "422": "The answer has more nodes than were asked for.",
     "503": "The store cannot be read.",
 }
 _PROBLEM = {
@@ -84,7 +85,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         others = []
     if in_path or others:
         described["parameters"] = [*(_in(each, "path") for each in in_path), *(_in(each, "query") for each in others)]
-    refusals = [status for status in _PROBLEMS if operation.parameters or status not in ("400", "404", "409")]
+    refusals = [status for status in _PROBLEMS if operation.parameters or status not in ("400", "404", "409", "422")]
     described["responses"] = {"200": _answer(operation.answer), **_refusals(*refusals)}
     return described
 

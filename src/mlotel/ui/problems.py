@@ -13,7 +13,12 @@ from starlette.responses import Response
 
 from mlotel.errors import AmbiguousReferenceError, ConfigurationError, MlotelError, QueryError, RunNotFoundError
 
-__all__ = ["problem", "problem_of"]
+__all__ = ["TooManyNodesError", "problem", "problem_of"]
+
+
+class TooManyNodesError(MlotelError):
+    """A lineage has more runs and artifacts than were asked for."""
+
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +43,8 @@ def problem_of(request: Request, error: Exception) -> Response:
         return problem(409, str(error), candidates=error.candidates)
     if isinstance(error, RunNotFoundError):
         return problem(404, str(error))
+    if isinstance(error, TooManyNodesError):
+        return problem(422, str(error))
     if isinstance(error, QueryError | ConfigurationError):
         return problem(400, str(error))
     if isinstance(error, MlotelError | OSError):

@@ -130,6 +130,7 @@ READING = (
             WHAT,
             Parameter("direction", "Which way.", choices=answers.DIRECTIONS, default="upstream"),
             Parameter("depth", "Go over so many runs, each way; over all if it is not given.", minimum=0),
+            Parameter("most", "Refuse to answer with more runs and artifacts than this, together.", minimum=1),
             SINCE,
             UNTIL,
         ),

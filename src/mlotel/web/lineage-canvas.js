@@ -1,4 +1,4 @@
-// The plane that a graph is drawn on: its nodes are buttons, its edges paths; it is moved, scaled, and walked over by keys.
+// The plane that a graph is drawn on: nodes are buttons, edges paths; it is moved, scaled, and walked over by keys.
 (() => {
   "use strict";
   const ns = (globalThis.mlotelLineage ??= {});
@@ -29,7 +29,8 @@
       this.pointers = new Map();
       this.marker = `ml-arrow-${drawn++}`;
       this.plane = element("div", "ml-plane");
-      this.element = element("div", "ml-canvas", { role: "group", "aria-label": "Lineage graph: arrow keys walk over it, Enter shows what is known" }, this.plane);
+      const label = "Lineage graph: arrow keys walk over it, Enter shows what is known";
+      this.element = element("div", "ml-canvas", { role: "group", "aria-label": label }, this.plane);
       this.plane.append(this.edges(), ...model.nodes.map((node) => this.button(node)));
       const root = model.nodes.find((node) => node.isRoot) ?? model.nodes[0];
       if (root) root.element.tabIndex = 0;
@@ -39,7 +40,10 @@
 
     edges() {
       const drawing = svg("svg", { class: "ml-edges", width: 1, height: 1, "aria-hidden": "true" });
-      const marker = svg("marker", { id: this.marker, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" });
+      const marker = svg("marker", {
+        id: this.marker, viewBox: "0 0 8 8", refX: 7, refY: 4, orient: "auto",
+        markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse",
+      });
       marker.append(svg("path", { d: "M0 0L8 4L0 8z" }));
       const definitions = svg("defs");
       definitions.append(marker);
@@ -52,7 +56,8 @@
         title.textContent = edge.kind === "write" ? `${edge.source.title} wrote ${edge.target.title}`
           : edge.kind === "read" ? `${edge.target.title} read ${edge.source.title}${how}`
           : `${edge.source.title} → ${edge.target.title}: ${edge.kind}${how}`;
-        edge.element.append(title, svg("path", { class: "ml-hit", d: line }), svg("path", { class: "ml-line", d: line, "marker-end": `url(#${this.marker})` }));
+        const shown = svg("path", { class: "ml-line", d: line, "marker-end": `url(#${this.marker})` });
+        edge.element.append(title, svg("path", { class: "ml-hit", d: line }), shown);
         drawing.append(edge.element);
       }
       return drawing;
@@ -60,11 +65,15 @@
 
     button(node) {
       const known = Object.hasOwn(ns.words.STATES, node.state) ? node.state : "other";
-      const kind = node.kind === "run" ? ` ml-state-${known}` : "";
-      const button = element("button", `ml-node ml-${node.kind}${kind}${node.isRoot ? " ml-root" : ""}`, { type: "button", tabindex: "-1" });
+      const names = ["ml-node", `ml-${node.kind}`];
+      if (node.kind === "run") names.push(`ml-state-${known}`);
+      if (node.isRoot) names.push("ml-root");
+      const button = element("button", names.join(" "), { type: "button", tabindex: "-1" });
       if (node.symbol) button.append(element("span", "ml-symbol", { "aria-hidden": "true" }, node.symbol));
-      button.append(element("span", "ml-words", {}, element("span", "ml-title", {}, node.title), element("span", "ml-subtitle", {}, node.subtitle)));
-      button.setAttribute("aria-label", `${node.kind} ${node.title}, ${node.subtitle}${node.isRoot ? ", what was asked for" : ""}`);
+      const words = [element("span", "ml-title", {}, node.title), element("span", "ml-subtitle", {}, node.subtitle)];
+      button.append(element("span", "ml-words", {}, ...words));
+      const asked = node.isRoot ? ", what was asked for" : "";
+      button.setAttribute("aria-label", `${node.kind} ${node.title}, ${node.subtitle}${asked}`);
       button.title = node.title;
       button.style.left = `${node.x - node.width / 2}px`;
       button.style.top = `${node.y - node.height / 2}px`;
@@ -88,7 +97,8 @@
 
     walked(event, node) {
       if (event.altKey || event.ctrlKey || event.metaKey) return;
-      const nearest = (nodes) => nodes.reduce((best, each) => (best && Math.abs(best.y - node.y) <= Math.abs(each.y - node.y) ? best : each), null);
+      const away = (each) => Math.abs(each.y - node.y);
+      const nearest = (nodes) => nodes.reduce((best, each) => (best && away(best) <= away(each) ? best : each), null);
       const place = node.column.indexOf(node);
       const next = {
         ArrowLeft: () => nearest(node.before.map((edge) => edge.source)),
@@ -155,13 +165,15 @@
     zoom(factor, around = { x: this.element.clientWidth / 2, y: this.element.clientHeight / 2 }) {
       const scale = Math.min(MOST, Math.max(LEAST, this.view.scale * factor));
       const change = scale / this.view.scale;
-      this.view = { x: around.x - (around.x - this.view.x) * change, y: around.y - (around.y - this.view.y) * change, scale };
+      const { x, y } = this.view;
+      this.view = { x: around.x - (around.x - x) * change, y: around.y - (around.y - y) * change, scale };
       this.show();
     }
 
     fit() {
       const { clientWidth: width, clientHeight: height } = this.element;
-      const scale = Math.min(1, (width - 2 * MARGIN) / Math.max(this.box.width, 1), (height - 2 * MARGIN) / Math.max(this.box.height, 1));
+      const into = (room, extent) => (room - 2 * MARGIN) / Math.max(extent, 1);
+      const scale = Math.min(1, into(width, this.box.width), into(height, this.box.height));
       this.view.scale = Math.max(LEAST, scale);
       this.view.x = (width - this.box.width * this.view.scale) / 2;
       this.view.y = (height - this.box.height * this.view.scale) / 2;
@@ -181,7 +193,8 @@
     center(node) {
       const shift = (middle, extent, room) => {
         const least = room - extent * this.view.scale - MARGIN;
-        return least >= MARGIN ? (least + MARGIN) / 2 : Math.min(MARGIN, Math.max(least, room / 2 - middle * this.view.scale));
+        const wanted = room / 2 - middle * this.view.scale;
+        return least >= MARGIN ? (least + MARGIN) / 2 : Math.min(MARGIN, Math.max(least, wanted));
       };
       this.view.x = shift(node.x, this.box.width, this.element.clientWidth);
       this.view.y = shift(node.y, this.box.height, this.element.clientHeight);

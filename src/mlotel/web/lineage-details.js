@@ -63,7 +63,8 @@
     for (const [name, content] of shown.slice(0, MOST)) {
       list.append(element("dt", "", {}, name), element("dd", "", {}, value(content)));
     }
-    if (shown.length > MOST) list.append(element("dt", "", {}, "…"), element("dd", "", {}, `${shown.length - MOST} more`));
+    const rest = shown.length - MOST;
+    if (rest > 0) list.append(element("dt", "", {}, "…"), element("dd", "", {}, `${number(rest)} more`));
     return list;
   }
 
@@ -113,6 +114,8 @@
 
   function runParts(node, options, go) {
     const run = node.data;
+    const links = [link(options.runLink?.(run), "Open run"), link(options.traceLink?.(run), "Trace in Jaeger")];
+    const dirty = run.git?.dirty ? "changed since the commit" : null;
     return [
       terms([
         ["state", `${node.symbol} ${node.state}`],
@@ -124,7 +127,7 @@
         ["run", identity(run.run_id, "the run id")],
         ["trace", identity(run.trace_id, "the trace id")],
       ]),
-      element("p", "ml-links", {}, ...[link(options.runLink?.(run), "Open run"), link(options.traceLink?.(run), "Trace in Jaeger")].filter(Boolean)),
+      element("p", "ml-links", {}, ...links.filter(Boolean)),
       section("Error", run.error ? terms([["type", run.error.type], ["message", run.error.message]]) : null),
       section("Stale inputs", terms((run.stale ?? []).map((each) => [each.artifact, stale(each)]))),
       section("Started", terms(node.workflows.map((each) => [each.pipeline, workflow(each)]))),
@@ -133,7 +136,7 @@
       mapped("Parameters", run.params),
       mapped("Metrics", run.metrics),
       mapped("Predictions", { ...run.predictions, classes: null }),
-      mapped("Code", { ...run.git, dirty: run.git?.dirty ? "changed since the commit" : null, commit: identity(run.git?.commit, "the commit") }),
+      mapped("Code", { ...run.git, dirty, commit: identity(run.git?.commit, "the commit") }),
       mapped("Tags", run.tags),
     ];
   }

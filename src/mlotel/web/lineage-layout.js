@@ -15,7 +15,8 @@
   ns.place = function place(model) {
     for (const node of model.nodes) Object.assign(node, { width: WIDTH, height: HEIGHT });
     layers(model);
-    const size = model.nodes.length + model.edges.reduce((sum, edge) => sum + Math.abs(edge.target.layer - edge.source.layer), 0);
+    const crossings = model.edges.map((edge) => Math.abs(edge.target.layer - edge.source.layer));
+    const size = crossings.reduce((sum, each) => sum + each, model.nodes.length);
     const box = size <= MOST ? byDagre(model, size) : byLayers(model);
     columns(model);
     return box;
@@ -65,7 +66,9 @@
     // Numbers and not ids, which are data: a name such as "__proto__" is a name like any other.
     const numbers = new Map(model.nodes.map((node, number) => [node, `n${number}`]));
     for (const [node, number] of numbers) graph.setNode(number, { width: node.width, height: node.height });
-    model.edges.forEach((edge, number) => graph.setEdge(numbers.get(edge.source), numbers.get(edge.target), {}, `e${number}`));
+    model.edges.forEach((edge, number) => {
+      graph.setEdge(numbers.get(edge.source), numbers.get(edge.target), {}, `e${number}`);
+    });
     globalThis.dagre.layout(graph);
     for (const [node, number] of numbers) {
       const { x, y } = graph.node(number);
@@ -93,7 +96,8 @@
     for (let sweep = 0; sweep < 4; sweep++) {
       const back = sweep % 2 === 1;
       for (const column of back ? [...found].reverse() : found) {
-        const means = new Map(column.map((node) => [node, back ? mean(node, "after", "target") : mean(node, "before", "source")]));
+        const [side, end] = back ? ["after", "target"] : ["before", "source"];
+        const means = new Map(column.map((node) => [node, mean(node, side, end)]));
         column.sort((one, other) => means.get(one) - means.get(other));
         number(column);
       }

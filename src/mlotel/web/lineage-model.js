@@ -1,4 +1,4 @@
-// A lineage document (schemas/lineage.schema.json) as a graph: nodes that know their neighbours, and what they are called.
+// A lineage document (schemas/lineage.schema.json) as a graph: nodes that know their neighbours, and their names.
 (() => {
   "use strict";
   const ns = (globalThis.mlotelLineage ??= {});
@@ -15,7 +15,11 @@
   };
 
   // Where the words are not those of mlotel.link.resolved_by
-  const WAYS = { embedded: "embedded context", env: "environment", latest_write: "digest, latest write" };
+  const WAYS = new Map([
+    ["embedded", "embedded context"],
+    ["env", "environment"],
+    ["latest_write", "digest, latest write"],
+  ]);
 
   const clean = (value) => String(value).replace(/[\t\n\r]+/g, " ").replace(UNSAFE, "");
 
@@ -33,8 +37,10 @@
     return `${Number((value / 1000 ** unit).toPrecision(3))} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
   };
 
-  const number = (value) =>
-    typeof value === "number" ? (Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(6)))) : clean(value);
+  const number = (value) => {
+    if (typeof value !== "number") return clean(value);
+    return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(6)));
+  };
 
   const amount = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
@@ -47,13 +53,15 @@
 
   const extent = (artifact) => {
     if (typeof artifact.rows === "number") {
-      return number(artifact.rows) + (typeof artifact.columns === "number" ? ` × ${number(artifact.columns)}` : "") + " rows";
+      const columns = typeof artifact.columns === "number" ? ` × ${number(artifact.columns)}` : "";
+      return `${number(artifact.rows)} rows${columns}`;
     }
     return typeof artifact.size === "number" ? bytes(artifact.size) : "";
   };
 
   function runNode(run) {
     const state = clean(run.state);
+    const facts = [state, seconds(run.duration_s), run.stale?.length ? "stale" : "", clean(run.run_id).slice(0, 8)];
     return {
       id: run.run_id,
       kind: "run",
@@ -61,7 +69,7 @@
       state,
       symbol: STATES[state] ?? "·",
       title: clean(run.component) || "(no name)",
-      subtitle: [state, seconds(run.duration_s), run.stale?.length ? "stale" : "", clean(run.run_id).slice(0, 8)].filter(Boolean).join(" · "),
+      subtitle: facts.filter(Boolean).join(" · "),
     };
   }
 
@@ -96,7 +104,8 @@
     const nodes = [...(document.runs ?? []).map(runNode), ...(document.artifacts ?? []).map(artifactNode)];
     const byId = new Map();
     for (const node of nodes) {
-      Object.assign(node, { before: [], after: [], workflows: [], searched: searched(node), isRoot: node.id === document.root });
+      const isRoot = node.id === document.root;
+      Object.assign(node, { before: [], after: [], workflows: [], searched: searched(node), isRoot });
       byId.set(node.id, node);
     }
     const edges = [];
@@ -104,7 +113,8 @@
       const source = byId.get(each.from);
       const target = byId.get(each.to);
       if (!source || !target || source === target) continue;
-      const edge = { source, target, kind: clean(each.kind), resolvedBy: each.resolved_by ? (WAYS[each.resolved_by] ?? clean(each.resolved_by)) : "" };
+      const way = each.resolved_by ?? "";
+      const edge = { source, target, kind: clean(each.kind), resolvedBy: WAYS.get(way) ?? clean(way) };
       source.after.push(edge);
       target.before.push(edge);
       edges.push(edge);
@@ -113,7 +123,7 @@
     return { nodes: [...byId.values()], edges, byId, partial: Boolean(document.partial) };
   };
 
-  // Every node that is reached from `node` over its edges `before` or `after`, and the edges gone over; without the node.
+  // The nodes that are reached from `node` over its edges `before` or `after`, without itself, and the edges gone over.
   ns.reach = function reach(node, side) {
     const end = side === "before" ? "source" : "target";
     const nodes = new Set();

@@ -29,7 +29,10 @@
     let current = -1;
 
     const canvas = new ns.Canvas(model, ns.place(model), choose);
-    const box = element("input", "ml-search", { type: "search", placeholder: "Search", "aria-label": "Search names, ids, digests, parameters", spellcheck: "false", autocomplete: "off" });
+    const box = element("input", "ml-search", {
+      type: "search", placeholder: "Search", spellcheck: "false", autocomplete: "off",
+      "aria-label": "Search names, ids, digests, parameters",
+    });
     const status = element("span", "ml-status", { role: "status" });
     const size = `${amount(runs.length, "run")}, ${amount(model.nodes.length - runs.length, "artifact")}`;
     const bar = element("div", "ml-bar", { role: "toolbar", "aria-label": "Graph" },
@@ -41,14 +44,19 @@
     const panel = element("aside", "ml-panel", { "aria-label": "Details", tabindex: "-1" });
     panel.hidden = true;
     frame.append(bar, element("div", "ml-body", {}, canvas.element, panel), legend());
-    if (model.partial) bar.after(element("p", "ml-partial", { role: "note" }, "Partial: some of it could not be read."));
+    if (model.partial) {
+      bar.after(element("p", "ml-partial", { role: "note" }, "Partial: some of it could not be read."));
+    }
 
     function legend() {
       const states = Object.keys(STATES).filter((state) => runs.some((node) => node.state === state));
-      const key = (className, text) => element("li", "", {}, element("span", `ml-key ${className}`, { "aria-hidden": "true" }, className.startsWith("ml-state") ? text[0] : ""), className.startsWith("ml-state") ? text.slice(2) : text);
+      const key = (className, symbol, text) =>
+        element("li", "", {}, element("span", `ml-key ${className}`, { "aria-hidden": "true" }, symbol), text);
       return element("ul", "ml-legend", { "aria-label": "Legend" },
-        ...states.map((state) => key(`ml-state-${state}`, `${STATES[state]} ${state}`)),
-        key("ml-key-artifact", "artifact"), key("ml-key-before", "behind the chosen one"), key("ml-key-after", "touched by it"));
+        ...states.map((state) => key(`ml-state-${state}`, STATES[state], state)),
+        key("ml-key-artifact", "", "artifact"),
+        key("ml-key-before", "", "behind the chosen one"),
+        key("ml-key-after", "", "touched by it"));
     }
 
     function choose(node, byKey = false) {

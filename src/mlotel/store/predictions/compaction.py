@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,16 +30,17 @@ from mlotel.store.predictions.parts import (
     write_part,
     writing,
 )
-from mlotel.store.predictions.rows import SCHEMA, fits, hashes_of, tables_of_lines
+from mlotel.store.predictions.rows import SCHEMA, day_of, fits, hashes_of, tables_of_lines
 from mlotel.store.predictions.tails import TAIL_BYTES, closed_tails, journal_root
 
 __all__ = ["LARGE_ROWS", "MOST_SMALL", "compact"]
 
-MOST_SMALL = 16
-"""Small files that a model may have on one day before they are merged."""
+MOST_SMALL = 8
+"""Files of one order of size that a model may have today before they are merged."""
 LARGE_ROWS = 500_000
 """Rows from which on a file is left as it is."""
 _MOST_ROWS = 1_000_000  # of a merged file
+_MOST_MERGED = 2_000_000  # rows at once
 _MOST_TAILS = 100
 _TAIL_BUDGET = 8 * TAIL_BYTES  # bytes of journal that are read at once
 
@@ -46,9 +48,9 @@ _TAIL_BUDGET = 8 * TAIL_BYTES  # bytes of journal that are read at once
 def compact(root: Path, *, least_bytes: int = TAIL_BYTES) -> bool:
     """Do a bounded piece of what there is to do at `root`, if no other process is at it; return whether it was done.
 
-    At most 32 MB of journal become files, if there are `least_bytes` of it or very many journals to which nobody writes
-    any more, and for each model and day that has more than 16 small files those are
-    merged into one of a million rows. Raises OSError where files cannot be written.
+    At most 32 MB of journal become files, where there are `least_bytes` or very many files of it to which nobody writes
+    any more; and small files of one model and day become one, of two million rows in all. Raises OSError where files
+    cannot be written.
     """
     if not _worthwhile(closed_tails(root), least_bytes) and not any(_crowded(root)):
         return False
@@ -102,40 +104,38 @@ def _move_tails(root: Path, least_bytes: int) -> bool:
     for path in chosen:  # one at a time: as Python objects rows take ten times as much memory as in a table
         for partition, table in tables_of_lines(path.read_bytes().split(b"\n")).items():
             found[partition].append(table)
-    name = part_name("\n".join(path.name for path in chosen))
+    source = "\n".join(path.name for path in chosen)
     for (model, day), tables in found.items():
-        sync(write_part(root, model, day, pa.concat_tables(tables), name))
+        table = pa.concat_tables(tables)
+        sync(write_part(root, model, day, table, part_name(len(table), source)))
     for path in chosen:
         path.unlink(missing_ok=True)
     return True
 
 
 def _crowded(root: Path) -> Iterator[list[Part]]:
-    """The small files of each model and day that has too many of them, as many as make one file."""
-    by_folder: defaultdict[Path, list[Part]] = defaultdict(list)
+    """The small files that are to become one, by model and day, as many as one look may merge.
+
+    Of a day gone by these are all of them; of today those of one order of size of which there are too many, so that a
+    row is not written again with each file that comes.
+    """
+    today = day_of(time.time_ns())
+    groups: defaultdict[tuple[Path, int], list[tuple[int, Part]]] = defaultdict(list)
     for part in parts(root):
-        by_folder[part.path.parent].append(part)
-    for candidates in by_folder.values():
-        if len(candidates) <= MOST_SMALL:
-            continue
-        sized = sorted(((_rows(part), part) for part in candidates), key=lambda each: each[0])
-        small: list[Part] = []
+        if part.rows is not None and part.rows < LARGE_ROWS:
+            order = 0 if part.day < today else part.rows.bit_length() // 3
+            groups[part.path.parent, order].append((part.rows, part))
+    left = _MOST_MERGED
+    for candidates in groups.values():
+        chosen: list[Part] = []
         total = 0
-        for count, part in sized:
-            if 0 <= count < LARGE_ROWS and total + count <= _MOST_ROWS:
-                small.append(part)
-                total += count
-        if len(small) > MOST_SMALL:
-            yield small
-
-
-def _rows(part: Part) -> int:
-    """How many rows a file has; -1 where it is none of ours, or damaged: it stays where it is."""
-    try:
-        with pq.ParquetFile(part.path) as file:
-            return int(file.metadata.num_rows) if fits(file.schema_arrow) else -1
-    except (pa.ArrowException, OSError, ValueError):
-        return -1
+        for rows, part in sorted(candidates, key=lambda each: each[0]):
+            if total + rows <= min(_MOST_ROWS, left):
+                chosen.append(part)
+                total += rows
+        if len(chosen) > (1 if chosen and chosen[0].day < today else MOST_SMALL):
+            left -= total
+            yield chosen
 
 
 def _merge(root: Path, small: Sequence[Part]) -> bool:
@@ -143,10 +143,15 @@ def _merge(root: Path, small: Sequence[Part]) -> bool:
     try:
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(pq.ParquetFile(part.path)) for part in small]
+            if not all(fits(file.schema_arrow) for file in files):
+                return False
             models = {model_name(file.schema_arrow, part) for file, part in zip(files, small, strict=True)}
             if len(models) > 1:  # somebody moved files about: what they say of themselves must not be lost
                 return False
-            with writing(root, models.pop(), small[0].day, part_name()) as (writer, path):
+            with writing(root, models.pop(), small[0].day, part_name(sum(part.rows or 0 for part in small))) as (
+                writer,
+                path,
+            ):
                 for table in _in_order(files):
                     writer.write_table(table, row_group_size=GROUP_ROWS)
         sync(path)

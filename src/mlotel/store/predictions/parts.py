@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ GROUP_ROWS = 16_384
 """Rows of a row group: what a look-up reads of a file, once it has found which."""
 
 _MODEL, _DAY, _SUFFIX = "model=", "day=", ".parquet"
+_NAME = re.compile(r"part-[0-9a-f]{16}-(\d{1,12})\.parquet")
 _UNFINISHED = "."  # readers of data sets leave out such names
 _LEFTOVER_S = 3600.0
 _NO_MODEL = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark, Arrow and DuckDB read as null
@@ -52,6 +54,12 @@ class Part:
     model: str | None
     day: str
 
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has, as its name says; None where it is none of ours."""
+        match = _NAME.fullmatch(self.path.name)
+        return None if match is None else int(match[1])
+
 
 def parts(root: Path, since_day: str = "", until_day: str = "9999-99-99") -> Iterator[Part]:
     """The files of the data set at `root`, of days from one to another, both inclusive."""
@@ -67,9 +75,10 @@ def parts(root: Path, since_day: str = "", until_day: str = "9999-99-99") -> Ite
                             yield Part(Path(entry.path), model, day)
 
 
-def part_name(of: str | None = None) -> str:
+def part_name(rows: int, of: str | None = None) -> str:
     """Return a name for a new file: always the same for what is made `of` the same, else one that no other has."""
-    return f"part-{secrets.token_hex(8) if of is None else blake3(of.encode()).hexdigest(length=8)}{_SUFFIX}"
+    token = secrets.token_hex(8) if of is None else blake3(of.encode()).hexdigest(length=8)
+    return f"part-{token}-{rows}{_SUFFIX}"
 
 
 def sorted_rows(table: pa.Table) -> pa.Table:
@@ -79,7 +88,7 @@ def sorted_rows(table: pa.Table) -> pa.Table:
 
 def write_part(root: Path, model: str | None, day: str, table: pa.Table, name: str | None = None) -> Path:
     """Write rows into a new file of the data set and return its path. Raises OSError."""
-    with writing(root, model, day, name or part_name()) as (writer, path):
+    with writing(root, model, day, name or part_name(len(table))) as (writer, path):
         writer.write_table(sorted_rows(table), row_group_size=GROUP_ROWS)
     return path
 

@@ -19,9 +19,9 @@ __all__ = ["PredictionLog"]
 
 logger = logging.getLogger("mlotel")
 
-_FILE_ROWS = 8192
+_FILE_ROWS = 1000
 """Rows of one call from which on they get a file of their own at once."""
-_FILES = 16  # after that many of its own, a process looks whether there is something to merge
+_FILES = 8  # after that many of its own, a process looks whether there is something to merge
 
 
 class PredictionLog:
@@ -40,7 +40,9 @@ class PredictionLog:
         self.dropped = 0
         self._store = store
         self._root = predictions_root(store)
-        self._journal = Journal(journal_root(self._root), segment_bytes=TAIL_BYTES)
+        self._journal = Journal(
+            journal_root(self._root), segment_bytes=TAIL_BYTES, lost="predictions are not kept by their keys"
+        )
         self._file_rows = file_rows
         self._bytes = self._files = 0
         self._tidying: threading.Thread | None = None
@@ -64,7 +66,7 @@ class PredictionLog:
             self.dropped += len(rows)
             if not self._told:
                 self._told = True
-                logger.warning("mlotel: predictions cannot be kept in %s: %s", self._root, error)
+                logger.warning("mlotel: predictions are not kept by their keys in %s: %s", self._root, error)
             logger.debug("mlotel: predictions in %s", self._root, exc_info=error)
 
     def wait(self) -> None:

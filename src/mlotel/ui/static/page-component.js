@@ -10,6 +10,7 @@ import { amount, clean, number, seconds, shortId, when } from "/static/words.js"
 
 const PAGE = 500;
 const METRICS_LISTED = 3;
+const MOST_DRAWN = 2000; // more would be one point on top of the other
 const DURATION = "duration";
 const RANGES = [["24 hours", "24h"], ["7 days", "7d"], ["30 days", "30d"]];
 
@@ -32,9 +33,11 @@ export async function show(main) {
   const draw = () => {
     const metric = measure.value;
     const value = metric === DURATION ? (run) => run.duration_s : (run) => run.metrics[metric];
-    chart.draw(list.runs, value, metric === DURATION ? seconds : number, metric === DURATION ? "duration" : clean(metric));
-    const more = list.next === null ? "" : "; earlier ones come with the list below, or choose a shorter time";
-    drawn.textContent = `${amount(list.runs.length, "run")} drawn${more}`;
+    const latest = list.runs.slice(0, MOST_DRAWN);
+    chart.draw(latest, value, metric === DURATION ? seconds : number, metric === DURATION ? "duration" : clean(metric));
+    const all = list.next === null && latest.length === list.runs.length;
+    const more = list.next === null || latest.length === MOST_DRAWN ? "" : "; earlier ones come with the list below";
+    drawn.textContent = all ? `${amount(latest.length, "run")} drawn` : `the latest ${amount(latest.length, "run")} drawn${more}, or choose a shorter time`;
   };
   measure.addEventListener("change", draw);
 

@@ -1,13 +1,13 @@
 // What something was made from and what it touched: a graph to go through, and the same as a table.
 
 import { get } from "/static/api.js";
-import { given, h } from "/static/dom.js";
+import { address, given, h } from "/static/dom.js";
 import { field, form, range, dates, select } from "/static/filters.js";
 import { partial, runAddress, state, table, time, title, traceAddress, artifacts } from "/static/parts.js";
 import { amount, clean, seconds, shortId } from "/static/words.js";
 
 const SCRIPTS = ["dagre.min.js", "lineage-layout.js", "lineage-details.js", "lineage-canvas.js", "lineage.js"];
-const MOST_DRAWN = 3000; // nodes; past that the table alone, and the advice to ask for less
+const MOST_DRAWN = 3000; // nodes
 const WAYS = [["upstream", "what it was made from"], ["downstream", "what it touched"], ["both", "both"]];
 
 export async function show(main, told) {
@@ -31,11 +31,15 @@ export async function show(main, told) {
     return;
   }
   const { what, depth } = values;
-  const [{ body: lineage, problems }] = await Promise.all([
-    get("/lineage", { what, direction, depth, ...range(values) }),
+  const [answer] = await Promise.all([
+    get("/lineage", { what, direction, depth, ...range(values), most: MOST_DRAWN }).catch((error) => tooMany(error, values)),
     load("lineage.css", SCRIPTS),
   ]);
-  const nodes = lineage.runs.length + lineage.artifacts.length;
+  if (answer instanceof Node) {
+    main.append(answer);
+    return;
+  }
+  const { body: lineage, problems } = answer;
   heading.replaceChildren(title(`Lineage of ${rootName(lineage)}`));
   const size = `${amount(lineage.runs.length, "run")}, ${amount(lineage.artifacts.length, "artifact")}`;
   main.append(
@@ -44,17 +48,30 @@ export async function show(main, told) {
       lineage.partial && !problems.length ? h("p", { class: "warning" }, "Partial: some producers that are named by a link are not in this store.") : null,
     ].filter(Boolean),
   );
-  if (nodes > MOST_DRAWN) {
-    main.append(h("p", { class: "warning" }, `${size}: too many to be drawn. Ask for fewer runs deep, or for a shorter time.`));
-  } else {
-    const graph = h("div", { class: "graph" });
-    main.append(graph);
-    globalThis.mlotelLineage.draw(graph, lineage, {
-      runLink: (run) => runAddress(run.run_id),
-      traceLink: (run) => traceAddress(told, run),
-    });
-  }
-  main.append(h("details", { class: "card" }, h("summary", {}, `As tables: ${size}`), asTables(lineage)));
+  const graph = h("div", { class: "graph" });
+  const tables = h("details", { class: "card" }, h("summary", {}, `As tables: ${size}`));
+  tables.addEventListener("toggle", () => tables.append(asTables(lineage)), { once: true });
+  main.append(graph, tables);
+  globalThis.mlotelLineage.draw(graph, lineage, {
+    runLink: (run) => runAddress(run.run_id),
+    traceLink: (run) => traceAddress(told, run),
+  });
+}
+
+/** What to ask for instead of a lineage that is too large to be looked at; other errors go on. */
+function tooMany(error, values) {
+  if (error.status !== 422) throw error;
+  const instead = [
+    ["what it was made from", { direction: "upstream" }],
+    ["one run deep", { depth: 1 }],
+    ["of the last 24 hours", { since: "24h", until: "" }],
+  ];
+  return h(
+    "div",
+    { class: "failure", role: "status" },
+    h("p", {}, "Too much to be drawn: ", clean(error.message), "."),
+    h("ul", {}, instead.map(([label, change]) => h("li", {}, h("a", { href: address("/lineage", { ...values, ...change }) }, label)))),
+  );
 }
 
 function asTables(lineage) {

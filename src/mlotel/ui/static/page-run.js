@@ -7,7 +7,7 @@ import {
   traceAddress,
 } from "/static/parts.js";
 import { saidList, sayForms } from "/static/said.js";
-import { amount, bytes, clean, number, seconds, shortDigest, shortId } from "/static/words.js";
+import { amount, bytes, clean, lines, number, roughly, seconds, shortDigest, shortId } from "/static/words.js";
 
 export async function show(main, told) {
   const { id, trace_id, span_id } = given();
@@ -58,7 +58,7 @@ function failed(run) {
     "section",
     { class: "failure", "aria-label": "Error" },
     h("h2", {}, clean(type) || "It failed"),
-    message ? h("pre", { tabindex: "0" }, message) : null,
+    message ? h("pre", { tabindex: "0" }, lines(message)) : null,
   );
 }
 
@@ -67,11 +67,13 @@ function stale(run) {
   if (!run.stale?.length) return null;
   return h("div", { class: "failure", role: "note" }, run.stale.map((each) => {
     const name = h("strong", {}, clean(each.artifact));
-    const begins = each.when === "since" ? " has become stale: " : " was stale when the run began: ";
-    const fresher = each.fresher_run_id
-      ? ["there is ", h("a", { href: runAddress(each.fresher_run_id) }, "a fresher run"), ` of ${clean(each.component ?? "its producer")}`]
-      : [`it was written ${seconds(each.age_s)} before`];
-    return h("p", {}, name, begins, fresher);
+    const then = each.when === "ran";
+    const begins = then ? "Stale when it ran: " : "Stale by now: ";
+    if (each.reason === "age") {
+      return h("p", {}, begins, name, ` ${then ? "was" : "is"} ${roughly(each.age_s)} old, more than ${roughly(each.stale_after_s ?? 0)}`);
+    }
+    const fresher = each.fresher_run_id ? h("a", { href: runAddress(each.fresher_run_id) }, "a fresher run") : "a fresher run";
+    return h("p", {}, begins, `${clean(each.component ?? "its producer")} ${then ? "had" : "has"} `, fresher, " than the writer of ", name);
   }));
 }
 

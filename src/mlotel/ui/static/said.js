@@ -4,7 +4,7 @@ import { post } from "/static/api.js";
 import { h } from "/static/dom.js";
 import { field } from "/static/filters.js";
 import { announce, lineageAddress, runAddress, time } from "/static/parts.js";
-import { clean, shortDigest, shortId } from "/static/words.js";
+import { clean, lines, shortDigest, shortId } from "/static/words.js";
 
 const AUTHOR = "mlotel.author";
 const SYMBOLS = { note: "✎", flag: "⚑", label: "#", retract: "⊘" };
@@ -62,7 +62,7 @@ export function saidList(list, changed) {
     h("span", {}, subject(said)),
     h("span", { class: "faint" }, time(said.time), said.author ? ` by ${clean(said.author)}` : ""),
     takenBack(said, changed),
-    said.text ? h("p", {}, said.text) : null,
+    said.text ? h("p", {}, lines(said.text)) : null,
   )));
 }
 

@@ -6,6 +6,15 @@ export { STATES, amount, bytes, clean, extent, number, seconds, shortDigest, whe
 
 export const shortId = (id) => clean(id).slice(0, 8);
 
+/** A text of several lines, without what would turn it around or be taken for a command elsewhere. */
+export const lines = (text) => String(text).split(/\r\n|[\n\r]/).map(clean).join("\n");
+
+/** A length of time of which nobody needs the minutes. */
+export function roughly(length) {
+  const days = Math.round(length / 86400);
+  return days >= 2 ? amount(days, "day") : seconds(length);
+}
+
 /** How long ago a time was, in one unit. */
 export function ago(text, now = Date.now()) {
   const passed = (now - Date.parse(text)) / 1000;
