@@ -7,6 +7,7 @@ A running pipeline never sees one of these, the last one apart: there mlotel log
     + InvalidNameError
   x QueryError (ValueError)
   x ArtifactError (ValueError)
+    + InvalidReferenceError
   x MissingExtraError (ImportError)
   x DeliveryError
   x StoreError
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigurationError",
     "DeliveryError",
     "InvalidNameError",
+    "InvalidReferenceError",
     "MissingExtraError",
     "MlotelError",
     "QueryError",
@@ -59,6 +61,10 @@ class QueryError(MlotelError, ValueError):
 
 class ArtifactError(MlotelError, ValueError):
     """An artifact cannot be read or understood; the message says which and why."""
+
+
+class InvalidReferenceError(ArtifactError):
+    """A reference for drift is not one: of an unknown version, changed since it was written, or of another model."""
 
 
 class MissingExtraError(MlotelError, ImportError):

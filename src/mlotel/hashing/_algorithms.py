@@ -56,7 +56,7 @@ def written(algorithm: str, digest: bytes) -> str:
     return f"{algorithm}:{digest.hex()}"
 
 
-def content_digest(data: Buffer, algorithm: str) -> str:
+def content_digest(data: Buffer, algorithm: str = "blake3") -> str:
     """Return the digest of plain bytes: nothing is added, so that other tools compute the same one."""
     hasher = new_hasher(algorithm)()
     hasher.update(data)
