@@ -6,8 +6,27 @@ docs/drift.md says how it is judged and what was measured.
 from __future__ import annotations
 
 from mlotel.drift._bins import Bins, CategoricalBins, NumericBins
+from mlotel.drift._compare import compare
 from mlotel.drift._counts import Counts, FeatureCounts
+from mlotel.drift._detectors import Detector, Evidence
+from mlotel.drift._distances import Distance, Histogram
 from mlotel.drift._feature import FeatureReference
 from mlotel.drift._reference import Reference
+from mlotel.drift._result import DriftResult, FeatureDrift
 
-__all__ = ["Bins", "CategoricalBins", "Counts", "FeatureCounts", "FeatureReference", "NumericBins", "Reference"]
+__all__ = [
+    "Bins",
+    "CategoricalBins",
+    "Counts",
+    "Detector",
+    "Distance",
+    "DriftResult",
+    "Evidence",
+    "FeatureCounts",
+    "FeatureDrift",
+    "FeatureReference",
+    "Histogram",
+    "NumericBins",
+    "Reference",
+    "compare",
+]

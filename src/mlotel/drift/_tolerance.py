@@ -117,7 +117,7 @@ def exceeds_p_value(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2))
 
 
-def tail_p_value(c: int, n: int, r: int, m: int, *, phi: float = 1.0) -> float:
+def tail_p_value(c: int, n: int, r: int, m: int, *, phi: float = 1.0, sure: bool = False) -> float:
     """Return the p-value of the hypothesis that a share did not more than double.
 
     z = 2(√(c+⅜) − √(ρ(r+⅜)))/√(1+ρ) with ρ = 2n/m, the difference of two Poisson counts after Anscombe's
@@ -129,9 +129,11 @@ def tail_p_value(c: int, n: int, r: int, m: int, *, phi: float = 1.0) -> float:
         r: how many of the rows there were in the reference.
         m: rows of the reference.
         phi: overdispersion, by whose root z is divided.
+        sure: take an upper bound of r instead of r and its error, as a verdict on many windows has to.
     """
     rho = SHARE_RATIO * n / m
-    z = 2 * (math.sqrt(c + 0.375) - math.sqrt(rho * (r + 0.375))) / math.sqrt(1 + rho)
+    then = r + 0.375 + (_SURE * math.sqrt(r + 0.375) if sure else 0.0)
+    z = 2 * (math.sqrt(c + 0.375) - math.sqrt(rho * then)) / math.sqrt(1 + (0.0 if sure else rho))
     return exceeds_p_value(z / math.sqrt(phi))
 
 

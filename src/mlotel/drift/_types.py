@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-__all__ = ["CATEGORICAL", "NUMERIC", "Floats", "as_floats", "as_texts", "default_kind", "family", "possible_kinds"]
+__all__ = [
+    "CATEGORICAL",
+    "NUMERIC",
+    "Floats",
+    "as_floats",
+    "as_texts",
+    "changed",
+    "default_kind",
+    "family",
+    "possible_kinds",
+]
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -23,30 +34,40 @@ _KINDS = {
     _SPAN: (NUMERIC, CATEGORICAL),
     _NOTHING: (NUMERIC, CATEGORICAL),
 }
+_FAMILIES = {
+    **dict.fromkeys(("float", "double", "halffloat"), _NUMBER),
+    **{f"{sign}int{bits}": _NUMBER for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{f"decimal{bits}": _NUMBER for bits in (32, 64, 128, 256)},
+    "bool": _BOOLEAN,
+    **dict.fromkeys(("string", "large_string", "string_view"), _TEXT),
+    **dict.fromkeys(("date32", "date64", "timestamp"), _INSTANT),
+    **dict.fromkeys(("duration", "time32", "time64"), _SPAN),
+    "null": _NOTHING,
+}
+_WORD = re.compile("[a-z0-9_]*")
 _SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _DAY = 86_400.0
 _NAN = pa.scalar(float("nan"), pa.float64())
 
 
-def family(type_: pa.DataType) -> str | None:
+def family(type_: pa.DataType | str) -> str | None:
     """Return what values of a type are, whatever their width, unit or encoding; None for what cannot be watched.
 
     A column whose family changes has changed its type; from int64 to double, as pandas makes integers with nulls, or
     from text to a dictionary of text it has not.
+
+    >>> family("timestamp[us, tz=UTC]"), family("dictionary<values=string, indices=int8, ordered=0>"), family("binary")
+    ('instant', 'text', None)
     """
-    if types.is_dictionary(type_):
-        return family(type_.value_type)
-    if types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_):
-        return _NUMBER
-    if types.is_boolean(type_):
-        return _BOOLEAN
-    if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_):
-        return _TEXT
-    if types.is_date(type_) or types.is_timestamp(type_):
-        return _INSTANT
-    if types.is_duration(type_) or types.is_time(type_):
-        return _SPAN
-    return _NOTHING if types.is_null(type_) else None
+    name = f"{type_}"
+    if name.startswith("dictionary<values="):
+        name = name.removeprefix("dictionary<values=").partition(", indices=")[0]
+    return _FAMILIES.get(_WORD.match(name)[0])  # type: ignore[index] # it matches every text
+
+
+def changed(then: str, now: str) -> bool:
+    """Whether a column has changed its type; one without any value has none."""
+    return _NOTHING not in (family(then), family(now)) and family(then) != family(now)
 
 
 def possible_kinds(type_: pa.DataType) -> tuple[str, ...]:
