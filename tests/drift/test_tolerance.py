@@ -26,7 +26,7 @@ K_AND_SCALE = [(k, s) for k in (2, 5, 21, 53) for s in (0.004, 0.0004, 0.00002)]
 @pytest.mark.parametrize(("k", "s"), K_AND_SCALE)
 @pytest.mark.parametrize("delta", [0.0, 0.02])
 def test_p_values_are_those_of_the_non_central_chi_square(k: int, s: float, delta: float) -> None:
-    """Sankaran's approximation is within 1.25 times the exact one down to 1e-5; of few bins it errs to the safe side."""
+    """Sankaran's approximation is within 1.25 times the exact one down to 1e-5; of few bins it errs to the safer."""
     exact = stats.ncx2(k - 1, delta / s) if delta else stats.chi2(k - 1)
     for p in (0.5, 0.05, 1e-3, 1e-4, 1e-5):
         found = psi_p_value(float(s * exact.isf(p)), k, s, delta=delta)
@@ -57,7 +57,7 @@ def test_one_bin_decides_nothing() -> None:
     c=st.lists(st.integers(0, 1000), min_size=3, max_size=12),
 )
 def test_psi_is_the_sum_of_both_relative_entropies(r: list[int], c: list[int]) -> None:
-    """Of the smoothed shares, PSI is Kullback and Leibler's divergence one way and the other, by scipy.stats.entropy."""
+    """Of the smoothed shares, PSI is the Kullback–Leibler divergence one way and the other, by scipy.stats.entropy."""
     pairs = [(a, b) for a, b in zip(r, c, strict=False) if a or b]
     value, k = psi(r[: len(c)], c[: len(r)])
     assert k == len(pairs)
