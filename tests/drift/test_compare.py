@@ -67,7 +67,7 @@ def test_what_changed_is_found_and_named(change: Any, reasons: set[str]) -> None
 
 def test_rare_outliers_that_psi_misses() -> None:
     """One in a hundred rows, ten times as far out: the tails tell, the distribution as a whole does not."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(4)
     then = rng.normal(size=100_000)
     now = np.where(rng.random(4_000) < 0.01, 10, 1) * rng.normal(size=4_000)
     found = compare(pa.table({"x": then}), pa.table({"x": now})).features[0]

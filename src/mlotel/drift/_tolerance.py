@@ -52,8 +52,8 @@ def psi(
     """Return the population stability index of two rows of counts, and the number K of bins it is of.
 
     PSI = Σ (q−p) ln(q/p) with p = (r+½)/(m+½K) and q = (c+½)/(n+½K), over the K bins that are not empty on both sides.
-    The terms of the bins `without` are left out of the sum; K is then one more than the terms that are left, whose shares
-    no longer add up to 1.
+    The terms of the bins `without` are left out of the sum; K is then one more than the terms that are left, whose
+    shares no longer add up to 1.
 
     >>> value, k = psi([50, 50, 0], [50, 50, 0])
     >>> value, k
