@@ -26,12 +26,15 @@ settings.load_profile("mlotel")
 
 
 @pytest.fixture(autouse=True)
-def settings_of_the_process() -> Iterator[None]:
-    """Take back what a test said by `mlotel.configure`: it holds for the process, and so for all tests after it."""
+def runtime_of_the_process() -> Iterator[None]:
+    """Let go of the store that a test recorded to and of what it configured: both hold for the process."""
     yield
     runtime = sys.modules.get("mlotel.sdk._runtime")
-    if runtime is not None and runtime._settings != runtime.Settings():
+    if runtime is None:
+        return
+    if runtime._state is not None:
         runtime.shutdown()
+    if runtime._settings != runtime.Settings():
         runtime._settings = runtime.Settings()
 
 
