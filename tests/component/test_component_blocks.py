@@ -392,7 +392,8 @@ def test_ten_thousand_tasks_share_one_object(mlotel_runs: CapturedRuns) -> None:
 
     assert all(asyncio.run(main()))
     assert len(step._entered) == 0
-    assert len(mlotel_runs.store.lines) == 20_000
+    beats = sum(b"mlotel.run.heartbeat" in line for line in mlotel_runs.store.lines)  # of a busy machine
+    assert len(mlotel_runs.store.lines) - beats == 20_000
 
 
 def test_copies_of_what_holds_a_run_do_no_harm(script: object, tmp_path: Path) -> None:
