@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
@@ -23,6 +23,19 @@ if not any(point.value == "mlotel.testing" for point in entry_points(group="pyte
 # how long an example takes, says how loaded the machine is
 settings.register_profile("mlotel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mlotel")
+
+
+@pytest.fixture(autouse=True)
+def runtime_of_the_process() -> Iterator[None]:
+    """Let go of the store that a test recorded to and of what it configured: both hold for the process."""
+    yield
+    runtime = sys.modules.get("mlotel.sdk._runtime")
+    if runtime is None:
+        return
+    if runtime._state is not None:
+        runtime.shutdown()
+    if runtime._settings != runtime.Settings():
+        runtime._settings = runtime.Settings()
 
 
 @pytest.fixture

@@ -43,9 +43,7 @@ def folder(tmp_path):
     with mlotel.component("train") as run:
         run.log_input(b"clean", "clean")
         run.log_output(b"model", "model", type="model")
-    yield root
-    mlotel.shutdown()
-    mlotel.configure(store=tmp_path / "other")
+    return root
 
 
 def test_a_flag_is_read_back_as_it_was_said(store, book):

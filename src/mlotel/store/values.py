@@ -152,6 +152,7 @@ def artifact_of(item: Item) -> Artifact:
         int(span.get("startTimeUnixNano") or 0),
         link,
         derived_from,
+        _number(said(A.MLOTEL_ARTIFACT_MISSING)),
     )
 
 

@@ -59,9 +59,8 @@ class PredictionLog:
                 self._append(rows)
             else:
                 self._write(rows)
-            if self._bytes >= TAIL_BYTES or self._files >= _FILES:
+            if (self._bytes >= TAIL_BYTES or self._files >= _FILES) and self._tidy():
                 self._bytes = self._files = 0
-                self._tidy()
         except Exception as error:  # whatever it is: the caller's pipeline must not see it
             self.dropped += len(rows)
             if not self._told:
@@ -88,16 +87,20 @@ class PredictionLog:
         write_part(self._root, rows.model, day_of(rows.time_ns), rows.table())
         self._files += 1
 
-    def _tidy(self) -> None:
-        """Turn full journals into files, and merge small ones, in a thread that ends when that is done."""
+    def _tidy(self) -> bool:
+        """Turn full journals into files, and merge small ones, in a thread that ends when that is done.
+
+        Returns whether one was started: as long as one is at it, the next batch asks again.
+        """
         if self._tidying is not None and self._tidying.is_alive():
-            return
+            return False
         if self._tidying is None and hasattr(os, "register_at_fork"):
             # A child must not be made in the middle of it; a registration must not keep this object alive.
             reference = weakref.ref(self)
             os.register_at_fork(before=lambda: _wait(reference))
         self._tidying = threading.Thread(target=_compact, args=(self._root,), name="mlotel-predictions")
         self._tidying.start()
+        return True
 
 
 def _wait(reference: weakref.ref[PredictionLog]) -> None:
@@ -110,6 +113,7 @@ def _compact(root: Path) -> None:
     from mlotel.store.predictions.compaction import compact
 
     try:
-        compact(root)
+        while compact(root):  # others, and this process too, may have added to it meanwhile
+            pass
     except Exception as error:  # a reader, or the next time, may have more luck
         logger.debug("mlotel: predictions in %s", root, exc_info=error)
