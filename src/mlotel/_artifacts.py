@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -25,6 +26,7 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
 if TYPE_CHECKING:
+    from mlotel._comparison import Comparison
     from mlotel._run import ActiveRun
 
 __all__ = ["MAX_ARTIFACTS", "Artifacts", "Direction", "Item"]
@@ -34,13 +36,27 @@ MAX_ARTIFACTS = 100
 
 _MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 Direction = Literal["input", "output"]
 
 
 class Item:
     """One artifact as the user logged it: what it is, what it is called, and for a path where it is."""
 
-    __slots__ = ("context", "derived_from", "direction", "labels", "name", "obj", "path", "scope", "type", "uri")
+    __slots__ = (
+        "context",
+        "derived_from",
+        "direction",
+        "labels",
+        "name",
+        "obj",
+        "path",
+        "reference",
+        "scope",
+        "type",
+        "uri",
+    )
 
     def __init__(
         self,
@@ -53,6 +69,7 @@ class Item:
         context: ArtifactContext | None = None,
         derived_from: object = (),
         labels: Sequence[str] = (),
+        reference: object = None,
     ) -> None:
         path = _absolute(obj) if isinstance(obj, os.PathLike) else None
         if name is None:
@@ -68,6 +85,7 @@ class Item:
         self.context = context
         self.derived_from = derived_from
         self.labels = labels
+        self.reference = reference
         self.path = path
 
 
@@ -91,7 +109,21 @@ class Artifacts:
     def log(self, item: Item) -> ArtifactContext | None:
         """Record an artifact; return the context that a carrier may take along with an output."""
         start_ns = self._run._now()
-        return self._record(item, self.fingerprint(item), start_ns)
+        comparison = None if item.reference is None else self._comparison(item)
+        if comparison is None:
+            return self._record(item, self.fingerprint(item), start_ns)
+        found = self.fingerprint(item, readers=[comparison.read])
+        return self._record(item, found, start_ns, comparison)
+
+    def _comparison(self, item: Item) -> Comparison | None:
+        """Return what compares a table with its reference while it is digested; None where that cannot be done."""
+        from mlotel._comparison import Comparison, reference_of  # loaded where something is compared
+
+        try:
+            return Comparison(self._run, reference_of(item.reference), item.name)
+        except Exception as error:  # the artifact is recorded all the same
+            guard(f"reference of {item.name!r} of component {self._run.name!r}", error)
+            return None
 
     def log_once(self, item: Item) -> Fingerprint:
         """Record an input unless this run has read or written its content before; return what is found about it."""
@@ -114,9 +146,13 @@ class Artifacts:
         found = self.fingerprint(item, content)
         self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns)
 
-    def _record(self, item: Item, found: Fingerprint, start_ns: int) -> ArtifactContext | None:
+    def _record(
+        self, item: Item, found: Fingerprint, start_ns: int, comparison: Comparison | None = None
+    ) -> ArtifactContext | None:
         """Record an artifact of which it is known what it is. Raises RetractedError where it must not be read."""
-        span, refused = self._open(item, found, start_ns)
+        span, refused = self._open(item, found, start_ns, {} if comparison is None else comparison.judge())
+        if comparison is not None:
+            comparison.tell((self._run.span if span is None else span).get_span_context(), self._run._labels)
         written = None if span is None else self._close(span, item, found, start_ns)
         if refused is not None:
             raise refused
@@ -162,8 +198,10 @@ class Artifacts:
             if entries:
                 self._manifest(direction, entries)
 
-    def fingerprint(self, item: Item, content: object = None) -> Fingerprint:
+    def fingerprint(self, item: Item, content: object = None, *, readers: Sequence[Any] = ()) -> Fingerprint:
         """Return what is found about an artifact's content, or that of a table read from it.
+
+        `readers` are handed the batches of a table.
 
         What stands against it is a note, not an exception.
         """
@@ -175,15 +213,22 @@ class Artifacts:
             mistake = TypeError("text is a value, not a file: wrap the path in pathlib.Path")
             guard(f"artifact {item.name!r} of component {self._run.name!r}", mistake)
         try:
-            found: Fingerprint = self._runtime.fingerprint(item.obj if content is None else content, scope=item.scope)
+            found: Fingerprint = self._runtime.fingerprint(
+                item.obj if content is None else content, scope=item.scope, **({"readers": readers} if readers else {})
+            )
         except Exception as error:
             # what is known of it (its name, where it should be) is kept all the same
             guard(f"artifact {item.name!r} of component {self._run.name!r}", error)
             return Fingerprint(note=message(error)[:500] or type(error).__name__)
         return found
 
-    def _open(self, item: Item, found: Fingerprint, start_ns: int) -> tuple[trace.Span | None, RetractedError | None]:
-        """Return the artifact's I/O span, still open, or None past the cap; and why it must not be read, if so."""
+    def _open(
+        self, item: Item, found: Fingerprint, start_ns: int, more: Mapping[str, Any] = _NOTHING
+    ) -> tuple[trace.Span | None, RetractedError | None]:
+        """Return the artifact's I/O span, still open, or None past the cap; and why it must not be read, if so.
+
+        The span says `more` than what is found.
+        """
         run, direction, name = self._run, item.direction, item.name
         if found.rows is not None:
             self._runtime.instruments.artifact(
@@ -217,6 +262,8 @@ class Artifacts:
         for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
             if value is not None:
                 attributes.setdefault(key, value)
+        if more:
+            attributes.update(more)
         stale: Sequence[Staleness] = ()
         borne: Sequence[RetractedLabel] = ()
         if direction == "input":

@@ -18,6 +18,7 @@ from mlotel.profiling.moments import Moments
 from mlotel.semconv import attributes as A
 
 if TYPE_CHECKING:
+    from mlotel._comparison import Comparison
     from mlotel._run import ActiveRun
 
 __all__ = ["Predictions", "log"]
@@ -36,6 +37,7 @@ class Predictions:
     moments: Moments = field(default_factory=Moments)
     classes: dict[str, int] = field(default_factory=dict)
     keyed: int = 0
+    comparison: Comparison | None = None
 
     def add(self, batch: Predictions) -> None:
         """Add another batch."""
@@ -78,6 +80,7 @@ def log(
     variant: str | None,
     model: object,
     version: str | None,
+    reference: object = None,
 ) -> None:
     """Add a batch to what `run` logged and put the statistics on its span and into metrics. Raises ValueError.
 
@@ -99,7 +102,15 @@ def log(
     if total.classes:
         attributes[A.MLOTEL_PREDICTION_CLASS_NAMES] = list(total.classes)
         attributes[A.MLOTEL_PREDICTION_CLASS_COUNTS] = list(total.classes.values())
+    if reference is not None:
+        from mlotel import _comparison  # loaded where something is compared
+
+        total.comparison = _comparison.of_predictions(run, column, reference, total.comparison)
+    if total.comparison is not None:
+        attributes.update(total.comparison.judge())
     run.span.set_attributes(attributes)
+    if total.comparison is not None:
+        total.comparison.tell(run.span.get_span_context(), {**run._labels, **labels})
     run._runtime.instruments.predictions(
         {**run._labels, **labels},
         count=batch.count,

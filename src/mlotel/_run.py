@@ -32,6 +32,7 @@ from mlotel.semconv import events as E
 
 if TYPE_CHECKING:
     from mlotel._predictions import Predictions
+    from mlotel.drift import Reference
 
 __all__ = ["ActiveRun", "Settings", "current_run"]
 
@@ -236,6 +237,7 @@ class ActiveRun:
         scope: str | None = None,
         context: ArtifactContext | None = None,
         labels: Sequence[str] = (),
+        reference: Reference | str | os.PathLike[str] | None = None,
     ) -> T:
         """Record that this run read `obj`, and return `obj`.
 
@@ -247,6 +249,8 @@ class ActiveRun:
             scope: ``bytes`` digests a Parquet or Feather file by its bytes instead of by its rows.
             context: Who wrote it, as `mlotel.extract` found it in a message's headers.
             labels: Labels to give it, which pass to what is derived from it.
+            reference: A `mlotel.drift.Reference`, or the path of a saved one, that a table is compared with in the pass
+                in which it is digested: what has drifted stands on its span, in events and in metrics.
 
         Raises:
             RetractedError: It bears a retracted label whose time is up, and the component was made with
@@ -254,7 +258,7 @@ class ActiveRun:
         """
         try:
             if self._recording:
-                self._artifacts.log(Item("input", obj, name, type, uri, scope, context, labels=labels))
+                self._artifacts.log(Item("input", obj, name, type, uri, scope, context, (), labels, reference))
         except RetractedError:
             raise
         except Exception as error:
@@ -271,6 +275,7 @@ class ActiveRun:
         scope: str | None = None,
         derived_from: object = (),
         labels: Sequence[str] = (),
+        reference: Reference | str | os.PathLike[str] | None = None,
         sidecar: bool = False,
     ) -> T:
         """Record that this run wrote `obj`, and return `obj`.
@@ -284,11 +289,12 @@ class ActiveRun:
             derived_from: The inputs (a name or a logged object, or a list of them) that it was made of; all of the
                 run's inputs by default.
             labels: Labels to give it, which pass to what is derived from it.
+            reference: What a table is compared with, as for `log_input`.
             sidecar: Whether to write the trace context into a file beside it, ``NAME.mlotel.json``.
         """
         try:
             if self._recording:
-                item = Item("output", obj, name, type, uri, scope, None, derived_from, labels)
+                item = Item("output", obj, name, type, uri, scope, None, derived_from, labels, reference)
                 written = self._artifacts.log(item)
                 if sidecar and written is not None and item.path is not None:
                     sidecar_file.write(Path(item.path), written)
@@ -407,6 +413,7 @@ class ActiveRun:
         variant: str | None = None,
         model: object = None,
         version: str | None = None,
+        reference: Reference | str | os.PathLike[str] | None = None,
     ) -> None:
         """Record the statistics of a batch of predictions on the span and in metrics; calls of one run add up.
 
@@ -420,12 +427,13 @@ class ActiveRun:
             variant: The variant of the model that made them, in a test of several.
             model: The model's name, or the model itself (an object with a fingerprint, a path), which becomes an input.
             version: The model's version.
+            reference: A `mlotel.drift.Reference`, or the path of a saved one, of predictions: of one column, or with
+                one that is called ``prediction``. All predictions of the run are compared with it.
         """
         from mlotel import _predictions  # NumPy is loaded when predictions come
 
-        _predictions.log(
-            self, values, keys=keys, probabilities=probabilities, variant=variant, model=model, version=version
-        )
+        about = {"keys": keys, "probabilities": probabilities, "variant": variant, "model": model, "version": version}
+        _predictions.log(self, values, reference=reference, **about)
 
     # -- context for others
 

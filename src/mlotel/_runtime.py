@@ -19,6 +19,8 @@ from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 from mlotel.store.predictions.keys import RecordKeys
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
     from mlotel.freshness import Made
     from mlotel.instruments import Instruments
     from mlotel.model import Artifact, ArtifactContext, RetractedLabel
@@ -117,9 +119,14 @@ class NoRetractions:
 
 
 class Fingerprinter(Protocol):
-    """How artifacts are digested: the algorithm and the cache are its own."""
+    """How artifacts are digested: the algorithm and the cache are its own.
 
-    def __call__(self, obj: object, *, scope: str | None = None) -> Any: ...
+    `readers` are called with each record batch of a table while it is read for its digest.
+    """
+
+    def __call__(
+        self, obj: object, *, scope: str | None = None, readers: Sequence[Callable[[RecordBatch], None]] = ()
+    ) -> Any: ...
 
 
 class PredictionSink(Protocol):

@@ -57,6 +57,23 @@ class TableSource:
         self.nbytes = nbytes
         self._batches = batches
 
+    def watched(self, *readers: Callable[[pa.RecordBatch], None]) -> TableSource:
+        """Return the same table, each batch of which others read too while it is in the processor's cache.
+
+        It comes as a stream of batches, also where the whole of it is in memory.
+
+        Args:
+            readers: called with each batch before it is yielded.
+        """
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for batch in self.batches():
+                for read in readers:
+                    read(batch)
+                yield batch
+
+        return TableSource(self.schema, batches, num_rows=self.num_rows, one_shot=self.one_shot, nbytes=self.nbytes)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, at most 131,072 a batch.
 

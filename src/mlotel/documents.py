@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mlotel.lineage import ComponentSummary, Record, SubWorkflow, component_tags, node_id, run_tags
-from mlotel.model import RUN_STATES, Artifact, Lineage, Link, Run, Staleness
+from mlotel.model import RUN_STATES, Artifact, Drift, Lineage, Link, Run, Staleness
 from mlotel.semconv import attributes as A
+from mlotel.store.values import drift_of
 
 __all__ = [
     "component_document",
@@ -61,6 +62,7 @@ def run_document(run: Run, stale: Iterable[Staleness] | None = None) -> dict[str
         "metrics": dict(run.metrics),
         "tags": dict(run.tags),
         "predictions": predictions(run),
+        "drift": None if (drift := drift_of(run.attributes)) is None else drift_document(drift),
         "git": {key: run.git.get(key) for key in ("commit", "branch", "dirty", "repository")},
         "error": None if run.error is None else {key: run.error.get(key, "") for key in ("type", "message")},
         "stale": None if stale is None else [stale_document(each) for each in stale],
@@ -189,7 +191,13 @@ def _artifact_document(artifact: Artifact) -> dict[str, Any]:
         "size": artifact.size,
         "schema_digest": artifact.schema_digest,
         "note": artifact.note,
+        "drift": None if artifact.drift is None else drift_document(artifact.drift),
     }
+
+
+def drift_document(drift: Drift) -> dict[str, Any]:
+    """Return what a comparison with a reference found as ``$defs/drift`` of `run.schema.json` describes it."""
+    return {"alarm": drift.alarm, "features": list(drift.features), "reference_digest": drift.reference_digest}
 
 
 def io_document(artifact: Artifact) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Instruments:
         self._missing = meter.create_gauge(*M.MLOTEL_DATA_MISSING_RATIO[:3])
         self._stale = meter.create_counter(*M.MLOTEL_DATA_STALE[:3])
         self._predictions = meter.create_counter(*M.MLOTEL_PREDICTION_COUNT[:3])
+        self._drift = meter.create_gauge(*M.MLOTEL_DRIFT_SCORE[:3])
+        self._alarm = meter.create_gauge(*M.MLOTEL_DRIFT_ALARM[:3])
         self._statistics = {
             metric.name: meter.create_gauge(*metric[:3])
             for metric in (
@@ -106,6 +108,18 @@ class Instruments:
         """Record a metric that the user logged."""
         if self.enabled:
             self._metric.set(value, {**component, A.MLOTEL_METRIC_NAME: name})
+
+    def drift(
+        self, labels: Mapping[str, str], feature: str, *, alarm: bool, scores: Mapping[str, float | None]
+    ) -> None:
+        """Record whether a feature of the latest batch alarms, and its distances from the reference by method."""
+        if not self.enabled:
+            return
+        about = {**labels, A.MLOTEL_FEATURE_NAME: feature}
+        self._alarm.set(int(alarm), about)
+        for method, score in scores.items():
+            if score is not None:
+                self._drift.set(score, {**about, A.MLOTEL_DRIFT_METHOD: method})
 
     def predictions(
         self,

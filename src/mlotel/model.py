@@ -9,6 +9,7 @@ __all__ = [
     "Annotation",
     "Artifact",
     "ArtifactContext",
+    "Drift",
     "Edge",
     "Fingerprint",
     "Lineage",
@@ -66,11 +67,21 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """What a comparison of data with a reference found: whether it alarms, which features do, whose digest it has."""
+
+    alarm: bool
+    features: tuple[str, ...] = ()
+    reference_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """One artifact as one run read or wrote it: an I/O span, read back.
 
     `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
-    output was said to come from; empty means all inputs of the run. `missing` counts null cells.
+    output was said to come from; empty means all inputs of the run. `missing` counts null cells. `drift` is None where
+    it was not compared with a reference.
     """
 
     name: str
@@ -90,6 +101,7 @@ class Artifact:
     link: Link | None = None
     derived_from: tuple[str, ...] = ()
     missing: int | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, slots=True)

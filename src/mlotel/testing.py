@@ -149,7 +149,9 @@ def capture() -> Iterator[CapturedRuns]:
         events=JournalEvents(captured.store, encoder),
         instruments=Instruments(None),
         producers=ProducerLookup(None),
-        fingerprint=lambda obj, *, scope=None: hashing.fingerprint(obj, scope=scope, cache=cache),
+        fingerprint=lambda obj, *, scope=None, readers=(): hashing.fingerprint(
+            obj, scope=scope, cache=cache, readers=readers
+        ),
         clock=captured.clock,
         new_run_id=ids.run_id,
         attributes={},

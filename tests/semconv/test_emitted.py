@@ -25,6 +25,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import mlotel
+from mlotel.drift import Reference
 
 table = pa.table({"distance": [1.0, None, 3.0], "origin": ["JFK", "LGA", "EWR"]})
 
@@ -44,6 +45,11 @@ with mlotel.component("predict", pipeline="p") as run:
     run.log_input(mlotel.io.read_table("made.parquet"), name="made", uri="s3://user:secret@bucket/made.parquet")
     run.log_output(np.arange(4.0), name="scores", type="predictions", derived_from="made")
     run.log_predictions(np.array([0.1, 0.5, np.nan, 0.9]), model="delay", version="7", keys=[1, 2, 3, 4], variant="b")
+
+reference = Reference.fit(pa.table({"x": np.arange(600.0)}), model="delay", version="7")
+with mlotel.component("predict") as run:
+    run.log_input(pa.table({"x": np.arange(600.0, 1200.0)}), name="shifted", reference=reference)
+    run.log_predictions(np.arange(600.0, 1200.0), reference=reference)
 
 with mlotel.component("classify") as run:
     run.log_predictions(["late", "on-time", "late"], model="delay")

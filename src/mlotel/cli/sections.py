@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from mlotel.cli.tables import Column, extent, print_table
 from mlotel.cli.text import clean, number, short_digest
-from mlotel.model import Artifact
+from mlotel.model import Artifact, Drift
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["error_text", "print_artifacts", "print_section"]
+__all__ = ["drift_text", "error_text", "print_artifacts", "print_section"]
 
+_MOST_DRIFTED = 5
 _IDENTITIES = frozenset({"process", "exit code"})  # numbers that are not counts
 
 
@@ -66,12 +67,22 @@ def print_artifacts(console: Console, title: str, artifacts: Sequence[Artifact],
                 rank=5,
             ),
             Column("SCHEMA", [short_digest(each.schema_digest or "") if content else "" for each in artifacts], rank=5),
+            Column("DRIFT", [drift_text(each.drift) for each in artifacts], folds=True, rank=1),
             Column("FOUND BY", [_found_by(each) for each in artifacts], rank=3),
             Column("WHERE", [clean(each.uri or "") for each in artifacts], rank=1, folds=True),
             Column("NOTE", [clean(each.note or "") for each in artifacts], folds=True, rank=1),
         ],
         indent=2,
     )
+
+
+def drift_text(drift: Drift | None) -> str:
+    """Return what a comparison with a reference found: nothing where there was none."""
+    if drift is None:
+        return ""
+    named = [clean(each) for each in drift.features[:_MOST_DRIFTED]]
+    more = f" and {len(drift.features) - _MOST_DRIFTED} more" if len(drift.features) > _MOST_DRIFTED else ""
+    return f"{', '.join(named) or 'yes'}{more}" if drift.alarm else "none"
 
 
 def _found_by(artifact: Artifact) -> str:

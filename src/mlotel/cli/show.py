@@ -11,7 +11,7 @@ from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOp
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.record import print_record
 from mlotel.cli.said import print_annotations
-from mlotel.cli.sections import error_text, print_artifacts, print_section
+from mlotel.cli.sections import drift_text, error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
 from mlotel.cli.tables import caption, state_text
 from mlotel.cli.text import bytes_, clean, duration, timestamp
@@ -22,6 +22,7 @@ from mlotel.lineage import RECORD, resolve_record, resolve_run
 from mlotel.model import Run
 from mlotel.semconv import attributes as A
 from mlotel.standing import said_of
+from mlotel.store.values import drift_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +132,13 @@ def _print_run(console: Console, run: Run) -> None:
     statistics = predictions(run) or {}
     classes = statistics.pop("classes", {})
     print_section(
-        console, "Predictions", {**statistics, **{f"class {clean(name)}": count for name, count in classes.items()}}
+        console,
+        "Predictions",
+        {
+            **statistics,
+            **{f"class {clean(name)}": count for name, count in classes.items()},
+            "drift": drift_text(drift_of(run.attributes)),
+        },
     )
     print_section(console, "Metrics", run.metrics)
     print_section(console, "Tags", run.tags)

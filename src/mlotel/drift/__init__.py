@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mlotel.drift._bins import Bins, CategoricalBins, NumericBins
 from mlotel.drift._compare import compare
-from mlotel.drift._counts import Counts, FeatureCounts
+from mlotel.drift._counts import Counter, Counts, FeatureCounts
 from mlotel.drift._detectors import Detector, Evidence
 from mlotel.drift._distances import Distance, Histogram
 from mlotel.drift._feature import FeatureReference
@@ -17,6 +17,7 @@ from mlotel.drift._result import DriftResult, FeatureDrift
 __all__ = [
     "Bins",
     "CategoricalBins",
+    "Counter",
     "Counts",
     "Detector",
     "Distance",

@@ -15,7 +15,7 @@ from mlotel.drift._types import Floats, as_floats, family
 from mlotel.errors import ArtifactError
 from mlotel.profiling.moments import Moments
 
-__all__ = ["Binned", "Counts", "FeatureCounts", "Tally", "count_source", "finite_moments"]
+__all__ = ["Binned", "Counter", "Counts", "FeatureCounts", "Tally", "count_source", "finite_moments"]
 
 _EXAMPLES = 5
 _SHOWN = 80
@@ -179,6 +179,44 @@ def finite_moments(values: Floats) -> Moments:
     return Moments.of(values[np.isfinite(values)])
 
 
+class Counter:
+    """Counts the rows of a table in the bins of some features, batch by batch as others read it.
+
+    Args:
+        features: what is looked for in it.
+        moments: whether moments are computed as well.
+        ignored: columns that are known and no features.
+    """
+
+    def __init__(self, features: Sequence[Binned], *, moments: bool = False, ignored: Iterable[str] = ()) -> None:
+        self._features = features
+        self._moments = moments
+        self._ignored = tuple(ignored)
+        self._rows = 0
+        self._schema: pa.Schema | None = None
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of one batch."""
+        if self._schema is None:
+            self._schema = batch.schema
+            self._tallies = _tallies(batch.schema, self._features, self._moments)
+        for name, tally in self._tallies.items():
+            tally.add(batch.column(self._schema.get_field_index(name)))
+        self._rows += batch.num_rows
+
+    @property
+    def counts(self) -> Counts | None:
+        """What was counted so far; None before the first batch."""
+        if self._schema is None:
+            return None
+        return Counts(
+            self._rows,
+            _counted(self._schema, self._features, self._tallies),
+            _added(self._schema, self._features, self._ignored),
+        )
+
+
 def count_source(
     source: TableSource,
     features: Sequence[Binned],
@@ -194,21 +232,19 @@ def count_source(
         moments: whether moments are computed as well.
         ignored: columns that are known and no features.
     """
-    total, tallies, schema = 0, None, source.schema
+    if source.table is None:
+        counter = Counter(features, moments=moments, ignored=ignored)
+        for batch in source.batches():
+            counter.add(batch)
+        if (counts := counter.counts) is not None:
+            return counts
+    tallies = _tallies(source.schema, features, moments)
     if source.table is not None:
         # Whole columns: the distinct values of a table in memory are found at once, not batch by batch
-        total, tallies = source.table.num_rows, _tallies(schema, features, moments)
         for name, tally in tallies.items():
             tally.add(source.table.column(name))
-    else:
-        for batch in source.batches():
-            schema = batch.schema
-            tallies = _tallies(schema, features, moments) if tallies is None else tallies
-            for name, tally in tallies.items():
-                tally.add(batch.column(schema.get_field_index(name)))
-            total += batch.num_rows
-    tallies = _tallies(schema, features, moments) if tallies is None else tallies
-    return Counts(total, _counted(schema, features, tallies), _added(schema, features, ignored))
+    total = 0 if source.table is None else source.table.num_rows
+    return Counts(total, _counted(source.schema, features, tallies), _added(source.schema, features, ignored))
 
 
 def _tallies(schema: pa.Schema, features: Sequence[Binned], moments: bool) -> dict[str, Tally]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlotel.columnar import TableSource, open_table
-from mlotel.drift._counts import Counts, count_source
+from mlotel.drift._counts import Counter, Counts, count_source
 from mlotel.drift._feature import FeatureReference, feature_from_document
 from mlotel.drift._fitting import LEAST_WINDOWS, Planned, Settings, fit_features, plan
 from mlotel.drift._reading import as_source
@@ -153,6 +153,14 @@ class Reference:
             ArtifactError: it is no table, or cannot be read.
         """
         return count_source(as_source(table), self.features, moments=moments, ignored=self._known)
+
+    def counter(self, *, moments: bool = False) -> Counter:
+        """Return what counts a table's batches in the bins of each feature while somebody else reads them.
+
+        Args:
+            moments: whether moments of numeric features are computed as well.
+        """
+        return Counter(self.features, moments=moments, ignored=self._known)
 
     @property
     def _known(self) -> tuple[str, ...]:

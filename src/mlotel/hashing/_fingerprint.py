@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlotel import columnar
@@ -23,6 +24,7 @@ from mlotel.hashing._registry import FingerprintFunction, FingerprintRegistry
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from typing_extensions import Buffer
 
 __all__ = ["Fingerprinter"]
@@ -76,6 +78,7 @@ class Fingerprinter:
         cache: StatCache | None = None,
         mapped: bool = False,
         threads: int = 1,
+        readers: Sequence[Callable[[pa.RecordBatch], None]] = (),
     ) -> Fingerprint:
         """Return what identifies an object's content.
 
@@ -87,6 +90,8 @@ class Fingerprinter:
             cache: where unchanged files are remembered.
             mapped: map files that are hashed by their bytes; only for files that nobody writes (SIGBUS).
             threads: how many threads may work on one table or mapped file.
+            readers: called with each record batch of a table while it is read for its digest, so that it is read once;
+                not called for what is no table. An unchanged file is read again for them.
 
         Raises:
             ArtifactError: if a file is missing or unreadable, or the scope does not fit the object.
@@ -96,7 +101,7 @@ class Fingerprinter:
         if scope not in _SCOPES:
             raise ArtifactError(f"unknown digest scope {scope!r}: use 'bytes', 'tree', 'logical' or None")
         if isinstance(obj, os.PathLike):
-            return self._path(os.fspath(obj), algorithm, scope, cache, mapped, threads)
+            return self._path(os.fspath(obj), algorithm, scope, cache, mapped, threads, readers)
         if isinstance(obj, bytes | bytearray | memoryview) or _is_arrow_buffer(obj):
             return _of_bytes(obj, algorithm)  # type: ignore[arg-type]
         if isinstance(obj, str):
@@ -105,7 +110,7 @@ class Fingerprinter:
         if function is not None:
             return _called(function, obj, algorithm)
         if columnar.is_table(obj):
-            return _of_table(obj, algorithm, threads)
+            return _of_table(obj, algorithm, threads, readers)
         numpy = sys.modules.get("numpy")
         if numpy is not None and isinstance(obj, numpy.ndarray):
             from mlotel.hashing._arrays import fingerprint_array
@@ -130,6 +135,7 @@ class Fingerprinter:
         cache: StatCache | None,
         mapped: bool,
         threads: int,
+        readers: Sequence[Callable[[pa.RecordBatch], None]],
     ) -> Fingerprint:
         path = os.fsdecode(given)
         status = status_of(path)
@@ -144,7 +150,7 @@ class Fingerprinter:
             raise ArtifactError(f"{path}: not a table file (known: {', '.join(columnar.TABLE_SUFFIXES)})")
         note = None
         if tabular and scope != "bytes" and special_file_note(status) is None and status.st_size:
-            found = _of_table_file(path, algorithm, cache, threads, status)
+            found = _of_table_file(path, algorithm, cache, threads, status, readers)
             if isinstance(found, Fingerprint):
                 return found
             if scope == "logical":
@@ -196,28 +202,39 @@ def _called(function: FingerprintFunction, obj: object, algorithm: str) -> Finge
     return _with(_of_bytes(result, algorithm), type="model")
 
 
-def _of_table(obj: object, algorithm: str, threads: int) -> Fingerprint:
+def _of_table(
+    obj: object, algorithm: str, threads: int, readers: Sequence[Callable[[pa.RecordBatch], None]]
+) -> Fingerprint:
     from mlotel.hashing._tables import fingerprint_table
 
     try:
-        return fingerprint_table(columnar.open_table(obj, views=True), algorithm=algorithm, threads=threads)
+        source = columnar.open_table(obj, views=not readers)
+        source = source.watched(*readers) if readers else source
+        return fingerprint_table(source, algorithm=algorithm, threads=threads)
     except ArtifactError as error:
         return Fingerprint(type="dataset", note=f"no digest: {error}")
 
 
 def _of_table_file(
-    path: str, algorithm: str, cache: StatCache | None, threads: int, status: os.stat_result
+    path: str,
+    algorithm: str,
+    cache: StatCache | None,
+    threads: int,
+    status: os.stat_result,
+    readers: Sequence[Callable[[pa.RecordBatch], None]],
 ) -> Fingerprint | ArtifactError:
     """The fingerprint of the table in a file, or the error for which it cannot be read as one."""
     if cache is not None:
-        known = cache.get(path, algorithm, "logical", status)
+        known = None if readers else cache.get(path, algorithm, "logical", status)
         if known is not None:
             return known
         remember = cache.settled(status)
     from mlotel.hashing._tables import fingerprint_table
 
     try:
-        result = fingerprint_table(columnar.open_path(path), algorithm=algorithm, threads=threads)
+        source = columnar.open_path(path)
+        source = source.watched(*readers) if readers else source
+        result = fingerprint_table(source, algorithm=algorithm, threads=threads)
     except ArtifactError as error:
         return error
     after = status_of(path)

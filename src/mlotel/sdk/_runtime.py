@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -355,14 +355,14 @@ def _with_process(made: Runtime) -> Runtime:
 def _fingerprinter(algorithm: str, root: Path | None) -> Any:
     made: Any = None
 
-    def fingerprint(obj: object, *, scope: str | None = None) -> Fingerprint:
+    def fingerprint(obj: object, *, scope: str | None = None, readers: Sequence[Any] = ()) -> Fingerprint:
         nonlocal made
         if made is None:
             from mlotel import hashing  # loaded when the first artifact comes
 
             cache = hashing.StatCache(None if root is None else root / "digests.sqlite")
             made = functools.partial(hashing.fingerprint, algorithm=algorithm, cache=cache)
-        found: Fingerprint = made(obj, scope=scope)
+        found: Fingerprint = made(obj, scope=scope, readers=readers)
         return found
 
     return fingerprint

@@ -70,7 +70,13 @@ __all__ = [
     "MLOTEL_COMPONENT_STALE_AFTER",
     "MLOTEL_COMPONENT_TAGS",
     "MLOTEL_COMPONENT_VERSION",
+    "MLOTEL_DRIFT_ALARM",
+    "MLOTEL_DRIFT_FEATURES",
     "MLOTEL_DRIFT_METHOD",
+    "MLOTEL_DRIFT_P_VALUE",
+    "MLOTEL_DRIFT_REASONS",
+    "MLOTEL_DRIFT_REFERENCE_DIGEST",
+    "MLOTEL_DRIFT_SCORE",
     "MLOTEL_ENVIRONMENT_DIGEST",
     "MLOTEL_EXPERIMENT_NAME",
     "MLOTEL_FEATURE_BIN",
@@ -321,8 +327,26 @@ MLOTEL_COMPONENT_TAGS: Final = "mlotel.component.tags"
 MLOTEL_COMPONENT_VERSION: Final = "mlotel.component.version"
 """Version of the component as its author states it."""
 
+MLOTEL_DRIFT_ALARM: Final = "mlotel.drift.alarm"
+"""Whether a feature has left its reference by more than the tolerance."""
+
+MLOTEL_DRIFT_FEATURES: Final = "mlotel.drift.features"
+"""The features that have left their reference, a hundred at most."""
+
 MLOTEL_DRIFT_METHOD: Final = "mlotel.drift.method"
 """Method that a drift score was computed by."""
+
+MLOTEL_DRIFT_P_VALUE: Final = "mlotel.drift.p_value"
+"""p-value of the hypothesis that the feature has not changed by more than the tolerance, over all its tests."""
+
+MLOTEL_DRIFT_REASONS: Final = "mlotel.drift.reasons"
+"""By what a feature alarms."""
+
+MLOTEL_DRIFT_REFERENCE_DIGEST: Final = "mlotel.drift.reference.digest"
+"""Digest of the reference that was compared with. Never a metric label."""
+
+MLOTEL_DRIFT_SCORE: Final = "mlotel.drift.score"
+"""Distance of a feature from its reference, by the method that is named beside it."""
 
 MLOTEL_ENVIRONMENT_DIGEST: Final = "mlotel.environment.digest"
 """Digest over the names and versions of the installed packages."""

@@ -12,6 +12,7 @@ __all__ = [
     "MLOTEL_DATA_MISSING_RATIO",
     "MLOTEL_DATA_ROWS",
     "MLOTEL_DATA_STALE",
+    "MLOTEL_DRIFT_ALARM",
     "MLOTEL_DRIFT_SCORE",
     "MLOTEL_FEATURE_REFERENCE_RATIO",
     "MLOTEL_FEATURE_VALUES",
@@ -176,6 +177,12 @@ MLOTEL_DATA_STALE: Final = Metric(
     "{input}",
     "Inputs that were stale when a run of the component read them; 0 as soon as one could be judged.",
     "counter",
+)
+MLOTEL_DRIFT_ALARM: Final = Metric(
+    "mlotel.drift.alarm",
+    "{alarm}",
+    "1 where a feature's latest batch has left its reference by more than the tolerance, else 0.",
+    "gauge",
 )
 MLOTEL_DRIFT_SCORE: Final = Metric(
     "mlotel.drift.score",

@@ -7,7 +7,7 @@ from typing import Any
 
 from orjson import loads
 
-from mlotel.model import Annotation, Artifact, Link, Prediction, Run, RunHead, Scalar
+from mlotel.model import Annotation, Artifact, Drift, Link, Prediction, Run, RunHead, Scalar
 from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
 from mlotel.store.parsing import Item
@@ -17,6 +17,7 @@ __all__ = [
     "annotation_of",
     "artifact_of",
     "dependencies_of",
+    "drift_of",
     "entries_of",
     "entry_of",
     "first_of",
@@ -153,7 +154,17 @@ def artifact_of(item: Item) -> Artifact:
         link,
         derived_from,
         _number(said(A.MLOTEL_ARTIFACT_MISSING)),
+        drift_of(attributes) if A.MLOTEL_DRIFT_ALARM in attributes else None,
     )
+
+
+def drift_of(attributes: Mapping[str, Any]) -> Drift | None:
+    """What the attributes of a span say of a comparison with a reference; None where there was none."""
+    alarm, features = attributes.get(A.MLOTEL_DRIFT_ALARM), attributes.get(A.MLOTEL_DRIFT_FEATURES)
+    if not isinstance(alarm, bool):
+        return None
+    named = tuple(map(str, features)) if isinstance(features, list | tuple) else ()
+    return Drift(alarm, named, _text(attributes.get(A.MLOTEL_DRIFT_REFERENCE_DIGEST)))
 
 
 def entries_of(item: Item) -> list[Mapping[str, Any]]:
