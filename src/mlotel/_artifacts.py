@@ -109,14 +109,13 @@ class Artifacts:
     def log(self, item: Item) -> ArtifactContext | None:
         """Record an artifact; return the context that a carrier may take along with an output."""
         start_ns = self._run._now()
-        comparison = None if item.reference is None else self._comparison(item)
-        if comparison is None:
-            return self._record(item, self.fingerprint(item), start_ns)
-        found = self.fingerprint(item, readers=[comparison.read])
-        return self._record(item, found, start_ns, comparison)
+        comparison = self._comparison(item)
+        return self._record(item, self.fingerprint(item, comparison=comparison), start_ns, comparison)
 
     def _comparison(self, item: Item) -> Comparison | None:
-        """Return what compares a table with its reference while it is digested; None where that cannot be done."""
+        """Return what compares a table with its reference while it is digested; None where it has none of use."""
+        if item.reference is None:
+            return None
         from mlotel._comparison import Comparison, reference_of  # loaded where something is compared
 
         try:
@@ -143,8 +142,9 @@ class Artifacts:
     def log_content(self, item: Item, content: object) -> None:
         """Record a file by the table that was read from it, so that it is not read twice."""
         start_ns = self._run._now()
-        found = self.fingerprint(item, content)
-        self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns)
+        comparison = self._comparison(item)
+        found = self.fingerprint(item, content, comparison=comparison)
+        self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns, comparison)
 
     def _record(
         self, item: Item, found: Fingerprint, start_ns: int, comparison: Comparison | None = None
@@ -198,10 +198,10 @@ class Artifacts:
             if entries:
                 self._manifest(direction, entries)
 
-    def fingerprint(self, item: Item, content: object = None, *, readers: Sequence[Any] = ()) -> Fingerprint:
+    def fingerprint(self, item: Item, content: object = None, *, comparison: Comparison | None = None) -> Fingerprint:
         """Return what is found about an artifact's content, or that of a table read from it.
 
-        `readers` are handed the batches of a table.
+        A table is counted by `comparison` on the way.
 
         What stands against it is a note, not an exception.
         """
@@ -214,7 +214,9 @@ class Artifacts:
             guard(f"artifact {item.name!r} of component {self._run.name!r}", mistake)
         try:
             found: Fingerprint = self._runtime.fingerprint(
-                item.obj if content is None else content, scope=item.scope, **({"readers": readers} if readers else {})
+                item.obj if content is None else content,
+                scope=item.scope,
+                readers=() if comparison is None else (comparison.read,),
             )
         except Exception as error:
             # what is known of it (its name, where it should be) is kept all the same

@@ -308,11 +308,11 @@ class ActiveRun:
             self._io = Artifacts(self)
         return self._io
 
-    def _read(self, path: Path, content: object, name: str | None, type: str | None) -> None:
+    def _read(self, path: Path, content: object, name: str | None, type: str | None, reference: object) -> None:
         """Record a file as an input by the table that was read from it."""
         try:
             if self._recording:
-                self._artifacts.log_content(Item("input", path, name, type), content)
+                self._artifacts.log_content(Item("input", path, name, type, reference=reference), content)
         except RetractedError:  # the component asked for it
             raise
         except Exception as error:
