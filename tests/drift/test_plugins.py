@@ -139,7 +139,7 @@ def test_what_a_package_brings_is_used_by_its_name() -> None:
 def test_what_cannot_be_loaded_is_told() -> None:
     """With what is wrong; a name that is not known names the nearest."""
     table = pa.table({"x": np.arange(600.0)})
-    with pytest.raises(ConfigurationError, match="'broken' of the group mlotel.distances cannot be loaded"):
+    with pytest.raises(ConfigurationError, match=r"'broken' of the group mlotel\.distances cannot be loaded"):
         compare(table, table, distances=["broken"])
     with pytest.raises(ConfigurationError, match="did you mean 'variation'"):
         compare(table, table, distances=["variatoin"])
