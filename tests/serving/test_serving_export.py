@@ -98,7 +98,7 @@ def test_variants_are_bounded(exported: Exported, warnings: Callable[[], list[st
 
 
 def test_a_request_is_timed_by_outcome(exported: Exported, reference: Reference) -> None:
-    """Its seconds are in the histogram, with the type of the exception that ended it; `duration=` says them outright."""
+    """Its seconds are in the histogram, with the type of an exception that ended it; `duration=` says them outright."""
     monitor = Monitor(reference, component="score")
 
     with monitor.request():
@@ -211,9 +211,7 @@ def test_a_reference_may_be_a_file(exported: Exported, reference: Reference, tmp
         Monitor(tmp_path / "none.json")
 
 
-def test_a_provider_that_is_set_later_is_used(
-    reference: Reference, exported: Exported, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_set_later_is_used(reference: Reference, exported: Exported) -> None:
     """The counts go to the new provider, those from before included, and no more to the old one."""
     monitor = Monitor(reference)
     monitor.observe(ROW)
@@ -224,7 +222,7 @@ def test_a_provider_that_is_set_later_is_used(
         monitor.observe([ROW] * 300)
 
         assert sum(later.bins("amount")) == 301
-        assert exported.points("mlotel.feature.values") == []
+        assert sum(exported.bins("amount")) == 0
     finally:
         _runtime.install(before)
         later.provider.shutdown()
@@ -268,13 +266,13 @@ def test_threads_lose_nothing(exported: Exported, reference: Reference) -> None:
 
 
 def test_memory_does_not_grow_with_rows(exported: Exported, reference: Reference) -> None:
-    """However many rows come, fewer than a block of them are held."""
+    """However many rows come, and however slowly they are counted, a few blocks of them are held."""
     monitor = Monitor(reference)
     held = 0
-    for _ in range(5_000):
+    for _ in range(20_000):
         monitor.observe(ROW, "late")
         held = max(held, len(monitor._intake.pending), len(monitor._intake.answers))
-    assert held <= _sheet.BLOCK
+    assert held <= _sheet.MOST_WAITING + 1
 
 
 def test_a_monitor_that_is_let_go_goes_on_counting(exported: Exported, reference: Reference) -> None:

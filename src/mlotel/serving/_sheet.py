@@ -20,6 +20,11 @@ __all__ = ["BLOCK", "MOST_SERIES", "MOST_VARIANTS", "OTHER", "Intake", "Sheet"]
 BLOCK = 256
 """Rows that are counted together."""
 
+MOST_WAITING = 16 * BLOCK
+"""Rows that wait at most: who brings more waits for who counts them."""
+
+_PATIENCE_S = 0.1
+
 MOST_SERIES = 50_000
 """Bins, of all features of a model together, that are exported."""
 
@@ -125,8 +130,8 @@ class Sheet:
 class Intake:
     """Rows and predictions under one set of labels, on their way into the counts.
 
-    `append` of a deque is all that an observing thread waits for; who brings a block's last row counts the block, and
-    nobody waits for him.
+    `append` of a deque is all that an observing thread waits for. Who brings a block's last row counts the block; nobody
+    waits for him unless far more rows come than one thread can count.
     """
 
     def __init__(self, sheet: Sheet, labels: dict[str, str]) -> None:
@@ -146,7 +151,7 @@ class Intake:
         # Not with the lock: who makes instruments waits for an exporter, and that one for what is counted
         if self.before is not None:
             self.before()
-        if self._lock.acquire(blocking=False):
+        if self._lock.acquire(blocking=False) or self._waited():
             try:
                 self.limit = BLOCK
                 self._count_all()
@@ -184,17 +189,20 @@ class Intake:
             yield number, {**self.labels, A.MLOTEL_PREDICTION_CLASS: text[:255]}
         yield outcomes[feature.bins.missing], self.labels
 
+    def _waited(self) -> bool:
+        # Not for ever: a signal's handler may observe while the thread that it interrupted counts
+        return max(len(self.pending), len(self.answers)) >= MOST_WAITING and self._lock.acquire(timeout=_PATIENCE_S)
+
     def _count_all(self) -> None:
         sheet = self.sheet
-        while self.pending:
-            rows = _taken(self.pending)
+        # What comes meanwhile is for who comes next, or this thread might never end
+        for rows in _blocks(self.pending):
             try:
                 sheet.add(sheet.binning.rows(rows), len(rows))
             except Exception as error:
                 self.dropped += len(rows)
                 guard("rows of a served model are not counted", error)
-        while self.answers:
-            answers = _taken(self.answers)
+        for answers in _blocks(self.answers):
             try:
                 counted = None if sheet.outcomes is None else sheet.outcomes.rows([(each,) for each in answers])
                 self._add_outcomes(counted, len(answers))
@@ -208,5 +216,9 @@ class Intake:
         self.predicted += number
 
 
-def _taken(waiting: deque[Any]) -> list[Any]:
-    return [waiting.popleft() for _ in range(min(len(waiting), BLOCK))]
+def _blocks(waiting: deque[Any]) -> Iterator[list[Any]]:
+    """Take out, block by block, what is there now."""
+    left = len(waiting)
+    while left > 0:
+        yield [waiting.popleft() for _ in range(min(left, BLOCK))]
+        left -= BLOCK
