@@ -23,7 +23,7 @@ def test_dagre_is_what_its_authors_published() -> None:
 def test_every_file_is_listed() -> None:
     """So that a page or a server hands out all of them, and no other."""
     there = {each.name for each in files("mlotel.web").iterdir() if not each.name.endswith((".py", "__pycache__"))}
-    assert there == {*web.SCRIPTS, *web.STYLES, *web.LICENSES}
+    assert there == {*web.SCRIPTS, *web.STYLES, *web.DRIFT_STYLES, *web.LICENSES}
 
 
 @pytest.mark.parametrize("name", ["../errors.py", "resources.py", "/etc/passwd", "", "lineage.js/../lineage.css"])

@@ -58,6 +58,8 @@ _COMMANDS = {
     "flag": _Command("flag", "flag_command"),
     "unflag": _Command("flag", "unflag_command"),
     "review": _Command("review"),
+    "drift": _Command("drift"),
+    "reference": _Command("reference"),
     "label": _Command("labels", "label_command"),
     "unlabel": _Command("labels", "unlabel_command"),
     "labels": _Command("labels", "labels_command"),

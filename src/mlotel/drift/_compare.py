@@ -15,7 +15,8 @@ from mlotel.drift._detectors import Detector, Evidence, scale, tolerated
 from mlotel.drift._distances import Distance, Histogram, ks_bound
 from mlotel.drift._feature import FeatureReference
 from mlotel.drift._plugins import find_detectors, find_distances
-from mlotel.drift._reference import Reference, as_source
+from mlotel.drift._reading import as_source, is_reference
+from mlotel.drift._reference import Reference
 from mlotel.drift._result import DriftResult, FeatureDrift
 from mlotel.drift._tolerance import ALPHA, DELTA, LEAST_ROWS, psi, psi_threshold, share_p_value
 from mlotel.drift._types import changed
@@ -50,8 +51,8 @@ def compare(
     changed its type. With fewer than 500 rows, here or in the reference, distributions are not judged.
 
     Args:
-        reference: a `Reference`, or a table that one is fitted on (or the path of its file).
-        current: the rows to judge: a table, the path of its file, or what ``reference.counts`` returned.
+        reference: a `Reference`, or a table that one is fitted on, or the path of either.
+        current: the rows to judge: a table, the path of one, or what ``reference.counts`` returned.
         segment: compare with this segment of the reference. Where the rows have the segments' column, those of other
             segments are left out.
         features: the columns to watch, where `reference` is a table; all that can be watched if not given.
@@ -80,6 +81,8 @@ def compare(
     if not 0 <= delta < math.inf:
         raise ConfigurationError(f"delta is {delta}: give a PSI of 0 or more")
     tests, shown = find_detectors(detectors), find_distances(distances)
+    if is_reference(reference):
+        reference = Reference.load(reference)  # type: ignore[arg-type] # it is a path
     if not isinstance(reference, Reference):
         if segment is not None:
             raise ConfigurationError("a table has no segments: fit a Reference with segments=")

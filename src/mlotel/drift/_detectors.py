@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mlotel.drift._bins import CategoricalBins
@@ -11,6 +11,9 @@ from mlotel.drift._feature import FeatureReference
 from mlotel.drift._tolerance import DELTA, confident_delta, psi, psi_p_value, share_p_value, tail_p_value
 
 __all__ = ["DETECTORS", "Detector", "Evidence", "scale", "tolerance"]
+
+
+_PLAIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ def tolerance(evidence: Evidence) -> dict[str, float]:
     """Return mlotel's own tests: of the distribution, its tails, missing values, unseen categories, constants."""
     feature, c, n, m = evidence.feature, evidence.counts, evidence.rows, evidence.reference_rows
     r, phi, missing = feature.counts, feature.overdispersion, feature.bins.missing
-    value, k = psi(r, c)
-    tests = {"distribution": psi_p_value(value, k, scale(evidence), delta=tolerated(evidence, k))}
+    tests = {"distribution": _distribution(evidence)}
     constant = feature.constant
     if constant is not None:
         awake = n - c[constant] - (c[missing] if constant != missing else 0)
@@ -77,6 +79,27 @@ def tolerance(evidence: Evidence) -> dict[str, float]:
         other = feature.bins.other
         tests["unseen_categories"] = share_p_value(c[other], n, r[other], m, phi=phi, sure=evidence.many)
     return tests
+
+
+def _distribution(evidence: Evidence) -> float:
+    feature, c, n, m = evidence.feature, evidence.counts, evidence.rows, evidence.reference_rows
+    value, k = psi(feature.counts, c)
+    p = psi_p_value(value, k, scale(evidence), delta=tolerated(evidence, k))
+    if p > _PLAIN:
+        return p
+    # What is less than it was is no alarm: neither may be all that changed
+    r, now, missing = list(feature.counts), list(c), feature.bins.missing
+    if c[missing] * m < r[missing] * n:
+        n, m = n - c[missing], m - r[missing]
+        r[missing] = now[missing] = 0
+    gone: tuple[int, ...] = ()
+    if isinstance(feature.bins, CategoricalBins):
+        gone = tuple(place for place in range(feature.bins.other) if r[place] and not now[place])
+    if not m or not n or (not gone and m == evidence.reference_rows):
+        return p
+    value, k = psi(r, now, without=gone)
+    present = replace(evidence, rows=n, reference_rows=m)
+    return max(p, psi_p_value(value, k, scale(present), delta=tolerated(present, k)))
 
 
 DETECTORS: Mapping[str, Detector] = {"tolerance": tolerance}

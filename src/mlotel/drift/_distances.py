@@ -61,7 +61,7 @@ def ks(reference: Histogram, current: Histogram) -> float | None:
     """Return the largest difference of the distribution functions at an edge, a lower bound of Kolmogorov–Smirnov's."""
     if not _ordered(reference, current):
         return None
-    return float(np.abs(np.cumsum(current.present - reference.present)).max())
+    return min(1.0, float(np.abs(np.cumsum(current.present - reference.present)).max()))
 
 
 def ks_bound(reference: Histogram, current: Histogram) -> float | None:

@@ -24,7 +24,7 @@ LEAST_WINDOWS = 30
 """Windows of the reference from which its overdispersion is found, at least."""
 
 _MOST_WINDOWS = 1000
-_SAMPLE = 65_536
+_SAMPLE = _BLOCK = 65_536
 _MOST_CATEGORIES_HELD = 65_536
 _SURELY_NO_CHANCE = 0.01
 
@@ -146,11 +146,28 @@ class _Numbers:
     parts: list[Floats] = field(default_factory=list)
     held: int = 0
     stride: int = 1
+    waiting: list[Floats] = field(default_factory=list)
+    waiting_size: int = 0
 
     def add(self, array: pa.Array | pa.ChunkedArray) -> None:
         for chunk in array.chunks if isinstance(array, pa.ChunkedArray) else [array]:
-            if len(chunk):
-                self._add(as_floats(chunk))
+            self._hold(as_floats(chunk))
+
+    def _hold(self, values: Floats) -> None:
+        """Take blocks of one size, however the column comes in parts: its reference is to the bit the same."""
+        while values.size:
+            taken = values[: _BLOCK - self.waiting_size]
+            values = values[taken.size :]
+            self.waiting.append(taken)
+            self.waiting_size += taken.size
+            if self.waiting_size == _BLOCK:
+                self._flush()
+
+    def _flush(self) -> None:
+        block = self.waiting[0] if len(self.waiting) == 1 else np.concatenate(self.waiting or [np.zeros(0)])
+        self.waiting, self.waiting_size = [], 0
+        if block.size:
+            self._add(block)
 
     def _add(self, values: Floats) -> None:
         if self.with_moments:
@@ -176,6 +193,7 @@ class _Numbers:
         self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
 
     def feature(self, rows: int, settings: Settings) -> FeatureReference:
+        self._flush()
         sample = np.sort(np.concatenate(self.parts)) if self.parts else np.zeros(0)
         if not sample.size and math.isfinite(self.lowest):  # none of the few finite values are in the sample
             sample = np.array([self.lowest, self.highest])

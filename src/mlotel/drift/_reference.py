@@ -12,14 +12,15 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlotel.columnar import TableSource, open_path, open_table
+from mlotel.columnar import TableSource, open_table
 from mlotel.drift._counts import Counts, count_source
 from mlotel.drift._feature import FeatureReference, feature_from_document
 from mlotel.drift._fitting import LEAST_WINDOWS, Planned, Settings, fit_features, plan
+from mlotel.drift._reading import as_source
 from mlotel.errors import ConfigurationError, InvalidReferenceError, nearest
 from mlotel.hashing import content_digest
 
-__all__ = ["FORMAT", "VERSION", "Reference", "as_source"]
+__all__ = ["FORMAT", "VERSION", "Reference"]
 
 FORMAT, VERSION = "mlotel.reference", 1
 
@@ -79,7 +80,8 @@ class Reference:
         65,536 to 131,072 of them where there are more; counts are exact.
 
         Args:
-            table: a table (anything with ``__arrow_c_stream__``), or the path of a Parquet, Feather or Arrow file.
+            table: a table (anything with ``__arrow_c_stream__``), or the path of a Parquet, Feather, Arrow or CSV file,
+                or of a folder of those.
             features: the columns to watch; by default all but dates and timestamps, which are new in each window, and
                 columns of lists, structs and bytes.
             kinds: ``"numeric"`` or ``"categorical"`` by column, where the type does not tell: numbers are numeric,
@@ -292,17 +294,6 @@ class Reference:
         if found.digest != document.get("digest"):
             raise InvalidReferenceError("its content is not that of its digest: it was changed after it was written")
         return found
-
-
-def as_source(table: object) -> TableSource:
-    """Return a table, or the file at a path, as a source of batches.
-
-    Raises:
-        ArtifactError: it is neither, or cannot be read.
-    """
-    if isinstance(table, TableSource):
-        return table
-    return open_path(table) if isinstance(table, str | os.PathLike) else open_table(table)
 
 
 def _rereadable(source: TableSource) -> TableSource:

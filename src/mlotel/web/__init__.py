@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mlotel.web.resources import LICENSES, SCRIPTS, STYLES, read_text
+from mlotel.web.resources import DRIFT_STYLES, LICENSES, SCRIPTS, STYLES, read_text
 
-__all__ = ["LICENSES", "SCRIPTS", "STYLES", "read_text"]
+__all__ = ["DRIFT_STYLES", "LICENSES", "SCRIPTS", "STYLES", "read_text"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-__all__ = ["LICENSES", "SCRIPTS", "STYLES", "read_text"]
+__all__ = ["DRIFT_STYLES", "LICENSES", "SCRIPTS", "STYLES", "read_text"]
 
 SCRIPTS = (
     "dagre.min.js",
@@ -23,16 +23,19 @@ SCRIPTS = (
 STYLES = ("lineage.css",)
 """Style sheets; all rules are below `.mlotel-lineage`."""
 
+DRIFT_STYLES = ("drift.css",)
+"""Style sheets of the page on drift, which has no scripts."""
+
 LICENSES = ("dagre.LICENSE.txt",)
 """What has to go with copies of the scripts that others wrote."""
 
 
 def read_text(name: str) -> str:
-    """Return the content of one of `SCRIPTS`, `STYLES` or `LICENSES`.
+    """Return the content of one of `SCRIPTS`, `STYLES`, `DRIFT_STYLES` or `LICENSES`.
 
     Raises:
         KeyError: `name` is none of them, so that no path leads elsewhere.
     """
-    if name not in (*SCRIPTS, *STYLES, *LICENSES):
+    if name not in (*SCRIPTS, *STYLES, *DRIFT_STYLES, *LICENSES):
         raise KeyError(name)
     return files("mlotel.web").joinpath(name).read_text(encoding="utf-8")
