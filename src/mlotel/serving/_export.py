@@ -166,8 +166,10 @@ class Exports:
         if sheet is None:
             return ()
         sheet.settle()
-        intakes = list(sheet.intakes.values())
-        return [Observation(value, {**labels, **apart}) for each in intakes for value, labels in each.series()]
+        series = [
+            (value, {**labels, **apart}) for each in list(sheet.intakes.values()) for value, labels in each.series()
+        ]
+        return [Observation(value, labels) for value, labels in series]
 
     def _dropped(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
         sheet = self._sheets.get(key)

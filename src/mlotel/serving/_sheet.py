@@ -130,7 +130,7 @@ class Sheet:
 class Intake:
     """Rows and predictions under one set of labels, on their way into the counts.
 
-    `append` of a deque is all that an observing thread waits for. Who brings a block's last row counts the block; nobody
+    `append` of a deque is all that an observing thread waits for. Who brings the last row of a block counts it; nobody
     waits for him unless far more rows come than one thread can count.
     """
 
@@ -177,7 +177,7 @@ class Intake:
         self.outcomes[:] = 0
         self.predicted = self.dropped = 0
 
-    def series(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def series(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield how many predictions there were, by class where they are classes, with their labels."""
         feature = self.sheet.prediction
         with self._lock:
