@@ -10,6 +10,7 @@ from mlotel._version import __version__ as __version__
 from mlotel.errors import RetractedError as RetractedError
 from mlotel.hashing import register as register_fingerprint
 from mlotel.model import ArtifactContext as ArtifactContext
+from mlotel.profiling import profile as profile
 from mlotel.sdk import configure as configure
 from mlotel.sdk import flush as flush
 from mlotel.sdk import shutdown as shutdown
@@ -27,6 +28,7 @@ __all__ = [
     "flush",
     "inject",
     "io",
+    "profile",
     "register_fingerprint",
     "shutdown",
     "start_component",

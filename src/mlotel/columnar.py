@@ -311,7 +311,6 @@ def is_dataset(obj: object) -> bool:
 
 def open_dataset(dataset: Any) -> TableSource:
     """Return a `pyarrow.dataset.Dataset` as a TableSource that holds a few batches at a time."""
-
     import pyarrow.dataset as ds
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -344,7 +343,9 @@ def open_folder(path: str | os.PathLike[str]) -> TableSource:
     formats = {"parquet" if table_suffix(each) == ".parquet" else "ipc" for each in found}
     if len(formats) != 1:
         what = "no table files" if not formats else "Parquet and Arrow files side by side"
-        raise ArtifactError(f"{name}: {what} in this folder (known suffixes: {', '.join(TABLE_SUFFIXES)}): name one file")
+        raise ArtifactError(
+            f"{name}: {what} in this folder (known suffixes: {', '.join(TABLE_SUFFIXES)}): name one file"
+        )
     format = ds.IpcFileFormat() if formats == {"ipc"} else ds.ParquetFileFormat()
     options = ds.FileSystemFactoryOptions(name, ds.HivePartitioning.discover())
     try:

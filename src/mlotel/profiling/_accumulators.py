@@ -245,7 +245,9 @@ def _list_lengths(column: pa.Array) -> np.ndarray | None:
 
 
 def _bytes_of(values: pa.Array) -> list[bytes]:
-    found: list[bytes] = (values if pa.types.is_fixed_size_binary(values.type) else values.cast(pa.large_binary())).to_pylist()
+    found: list[bytes] = (
+        values if pa.types.is_fixed_size_binary(values.type) else values.cast(pa.large_binary())
+    ).to_pylist()
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlotel.errors import ArtifactError
-from mlotel.profiling._sketches import DistinctSketch, Estimate, FrequentSketch, Frequency, QuantileSketch
+from mlotel.profiling._sketches import DistinctSketch, Estimate, Frequency, FrequentSketch, QuantileSketch
 from mlotel.profiling._types import from_float, from_ordinal, parse_ordinal
 from mlotel.profiling.moments import Moments
 
@@ -119,7 +119,7 @@ class ColumnProfile:
     def frequent(self, limit: int = 10) -> tuple[Frequency, ...] | None:
         """Return the most frequent values, each more frequent for certain than any that is not told.
 
-        None where they were not asked for, as those of texts by default; there are none where all are about equally rare.
+        None where they were not asked for, as those of texts by default; none where all are about equally rare.
         """
         if self.true is not None:
             false = self.rows - self.missing - self.true
@@ -127,17 +127,21 @@ class ColumnProfile:
             return tuple(Frequency(value, count, count, count) for count, value in pairs if count)[:limit]
         if self.frequent_sketch is None:
             return None
-        return tuple(dataclasses.replace(each, value=self._value(each.value)) for each in self.frequent_sketch.most(limit))
+        ordered = self.kind in ("number", "time")
+        keyed = [
+            (parse_ordinal(each.value, self.type) if ordered else each.value, each)
+            for each in self.frequent_sketch.most()
+        ]
+        keyed.sort(key=lambda pair: (-pair[1].count, pair[0]))
+        return tuple(
+            dataclasses.replace(each, value=from_ordinal(key, self.type) if ordered else key)
+            for key, each in keyed[:limit]
+        )
 
     @property
     def frequent_error(self) -> int | None:
         """How often a value may occur at most that is not among all the frequent ones; 0 if all values were counted."""
         return None if self.frequent_sketch is None else self.frequent_sketch.error
-
-    def _value(self, text: str) -> Any:
-        if self.kind in ("number", "time"):
-            return from_ordinal(parse_ordinal(text, self.type), self.type)
-        return text
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
         """Return the profile of both columns together.
@@ -146,10 +150,12 @@ class ColumnProfile:
             ArtifactError: they have different names or types.
         """
         if self.name != other.name:
-            raise ArtifactError(f"columns {self.name!r} and {other.name!r} are not one column: merge profiles of one table")
+            raise ArtifactError(
+                f"columns {self.name!r} and {other.name!r} are not one column: merge profiles of one table"
+            )
         if self.type != other.type:
             return self._with_nulls(other)
-        counts = {name: _sum(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        counts: dict[str, Any] = {name: _sum(getattr(self, name), getattr(other, name)) for name in _COUNTS}
         return ColumnProfile(
             self.name,
             self.type,

@@ -104,7 +104,9 @@ def as_html(profile: Profile) -> str:
     rows = [_cells(column) for column in profile.columns[:_MOST_SHOWN]]
     head = "".join(f"<th>{title}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><caption>{escape(repr(profile))}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        f"<table><caption>{escape(repr(profile))}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def _cells(column: ColumnProfile) -> tuple[str, ...]:

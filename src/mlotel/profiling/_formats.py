@@ -7,6 +7,7 @@ sketches of one size each, not compressed.
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,13 +35,15 @@ def check_quantiles(data: bytes, k: int) -> None:
     _expect(preamble == 5 and version == 1 and 1 <= levels <= _MOST_LEVELS and 0 < smallest_k <= k, "levels")
     first_item = 20 + 4 * levels
     starts = [*struct.unpack_from(f"<{levels}I", _at_least(data, first_item), 20), _capacity(k, levels)]
-    sizes = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    sizes = [after - before for before, after in pairwise(starts)]
     _expect(min(sizes) >= 0 and len(data) == first_item + 8 * (2 + sum(sizes)), "as many numbers as levels have")
     _expect(count == sum(size << level for level, size in enumerate(sizes)), "a count that goes with the levels")
     numbers = np.frombuffer(data, "<f8", offset=first_item)
     _expect(not np.isnan(numbers).any(), "numbers")
     _ordered(numbers[:2])
-    _expect(bool((numbers[2:] >= numbers[0]).all() and (numbers[2:] <= numbers[1]).all()), "numbers between the extremes")
+    _expect(
+        bool((numbers[2:] >= numbers[0]).all() and (numbers[2:] <= numbers[1]).all()), "numbers between the extremes"
+    )
     first = 2
     for level, size in enumerate(sizes):
         if level or flags & 0b10:

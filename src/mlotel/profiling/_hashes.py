@@ -1,8 +1,8 @@
 """Hashes of many values at once, by which most of them need not be handed to a sketch at all.
 
 A distinct-count sketch keeps the smallest hashes that it has seen; after some thousand values hardly any other can
-change it. `hash_keys` is the hash that the sketches of datasketches use (it is part of their format, as sketches written
-by one program are merged by another), so what cannot matter is known without asking the sketch for each value.
+change it. `hash_keys` is the hash that the sketches of datasketches use (it is part of their format, as sketches that one
+program wrote are merged by another), so what cannot matter is known without asking the sketch for each value.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _word_at(data: np.ndarray, starts: np.ndarray) -> np.ndarray:
         words = np.ndarray((inside,), "<u8", buffer=data, strides=(1,))
         whole = starts < inside
         if whole.all():
-            return words[starts].astype(np.uint64, copy=False)
+            return np.asarray(words[starts], np.uint64)
         word[whole] = words[starts[whole]]
     for index in np.flatnonzero(starts >= inside).tolist():  # those that end with the data: few
         word[index] = int.from_bytes(data[int(starts[index]) :][:_WORD].tobytes(), "little")

@@ -31,7 +31,9 @@ _POWERS = ("mean", "m2", "m3", "m4", "min", "max")
 
 def dump(profile: Profile) -> str:
     """Return a profile as JSON text."""
-    return json.dumps({"format": _FORMAT, "version": _VERSION, **_table(profile)}, allow_nan=False, separators=(",", ":"))
+    return json.dumps(
+        {"format": _FORMAT, "version": _VERSION, **_table(profile)}, allow_nan=False, separators=(",", ":")
+    )
 
 
 def load(text: str | bytes) -> Profile:
@@ -128,13 +130,14 @@ def _read_column(found: Mapping[str, Any]) -> ColumnProfile:
     if found["kind"] not in KINDS:
         raise ValueError("a kind that is not known")
     quantiles, distinct, frequent = found["quantiles"], found["distinct"], found["frequent"]
+    counts: dict[str, Any] = {name: _count(found[name]) for name in _COUNTS}
+    counts |= {name: None if found[name] is None else _count(found[name]) for name in _COUNTS_OF_SOME}
     left_out = None if frequent is None else _count(found["frequent_left_out"])
     return ColumnProfile(
         _text(found["name"]),
         _text(found["type"]),
         found["kind"],
-        **{name: _count(found[name]) for name in _COUNTS},
-        **{name: None if found[name] is None else _count(found[name]) for name in _COUNTS_OF_SOME},
+        **counts,
         smallest=_extreme(found["smallest"]),
         largest=_extreme(found["largest"]),
         moments=_read_moments(found["moments"]),
@@ -149,6 +152,8 @@ def _read_moments(found: Any) -> Moments | None:
     if found is None:
         return None
     count, *powers = found
+    if len(powers) != len(_POWERS):
+        raise ValueError("other moments")
     return Moments(_count(count), *(_float(each) for each in powers))
 
 

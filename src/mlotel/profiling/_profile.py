@@ -105,7 +105,9 @@ class Profile:
         if not self or not other:
             return self or other
         if self.by != other.by:
-            raise ArtifactError(f"one profile is by {_names(self.by)}, the other by {_names(other.by)}: group both alike")
+            raise ArtifactError(
+                f"one profile is by {_names(self.by)}, the other by {_names(other.by)}: group both alike"
+            )
         columns = _merged_columns(self.columns, other.columns)
         rows, most = self.rows + other.rows, min(self.most_groups, other.most_groups)
         if not self.by:

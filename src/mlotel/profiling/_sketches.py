@@ -17,7 +17,7 @@ from mlotel.errors import MissingExtraError
 from mlotel.profiling._formats import check_distinct, check_frequent, check_quantiles
 from mlotel.profiling._hashes import hash_keys
 
-__all__ = ["DistinctSketch", "Estimate", "FrequentSketch", "Frequency", "QuantileSketch", "library"]
+__all__ = ["DistinctSketch", "Estimate", "Frequency", "FrequentSketch", "QuantileSketch", "library"]
 
 _QUANTILE_K = 400
 _DISTINCT_LG_K = 12
@@ -209,18 +209,15 @@ class FrequentSketch:
         """The part of the error that comes from what was not handed over."""
         return self._error
 
-    def most(self, limit: int) -> list[Frequency]:
-        """Return the most frequent texts, each more frequent for certain than any that is not in the sketch."""
-        items, error = self._items(), self.error
-        found = [
+    def most(self) -> list[Frequency]:
+        """Return the texts that are more frequent for certain than any that is not in the sketch, in no order."""
+        error = self.error
+        items = self._sketch.get_frequent_items(library().frequent_items_error_type.NO_FALSE_NEGATIVES)
+        return [
             Frequency(text, int(estimate), int(lower), int(upper) + self._error)
             for text, estimate, lower, upper in items
             if lower > error
         ]
-        return sorted(found, key=lambda each: (-each.count, each.value))[:limit]
-
-    def _items(self) -> list[tuple[str, int, int, int]]:
-        return list(self._sketch.get_frequent_items(library().frequent_items_error_type.NO_FALSE_NEGATIVES))
 
     def merge(self, other: FrequentSketch) -> FrequentSketch:
         """Return the frequent texts of both together."""

@@ -149,7 +149,8 @@ def from_ordinal(value: float, type: str) -> Any:
         return value * factor / divisor
     if name.startswith("time") and name != "timestamp":
         return _time_of_day(int(value), divisor)
-    return _date(np.datetime64(int(value), "D" if unit == "day" else unit), name, zone)
+    moment = np.int64(value).astype(f"datetime64[{'D' if unit == 'day' else unit}]")
+    return _date(moment, name, zone)
 
 
 def from_float(value: float, type: str) -> Any:
@@ -196,14 +197,16 @@ def _time_of_day(value: int, divisor: int) -> str:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view())
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
     types = pa.types
-    return types.is_fixed_size_binary(kind) or types.is_binary(kind) or types.is_large_binary(kind) or kind == pa.binary_view()
+    known = (types.is_fixed_size_binary, types.is_binary, types.is_large_binary)
+    return any(is_one(kind) for is_one in known) or bool(kind == pa.binary_view())
 
 
 def _is_small_decimal(kind: pa.DataType) -> bool:
     """Whether a type is a decimal of 32 or 64 bits, which older versions of pyarrow lack."""
-    return pa.types.is_decimal(kind) and not (pa.types.is_decimal128(kind) or pa.types.is_decimal256(kind))
+    types = pa.types
+    return bool(types.is_decimal(kind)) and not (types.is_decimal128(kind) or types.is_decimal256(kind))
