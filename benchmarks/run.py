@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("bench_run.py", "bench_digest.py", "bench_store.py", "bench_queries.py", "bench_predictions.py")
+SCRIPTS = ("bench_run.py", "bench_digest.py", "bench_profile.py", "bench_store.py", "bench_queries.py")
+SCRIPTS += ("bench_predictions.py",)
 
 
 def main() -> int:

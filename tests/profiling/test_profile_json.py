@@ -137,7 +137,7 @@ def test_what_is_no_profile_is_refused(place: tuple[str | int, ...], value: Any)
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "NaN", '{"format": NaN}', "[" * 100_000, b"\xff\xfe"])
 def test_text_that_is_no_profile_is_refused(text: str | bytes) -> None:
     """Not even JSON, or of something else."""
-    with pytest.raises(ArtifactError, match="no profile as `Profile.to_json` writes it"):
+    with pytest.raises(ArtifactError, match=r"no profile as `Profile\.to_json` writes it"):
         Profile.from_json(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def table_of(rows: list[Any]) -> pa.Table:
 
 def cut(rows: list[Any], cuts: list[int]) -> list[list[Any]]:
     ends = [0, *sorted(min(each, len(rows)) for each in cuts), len(rows)]
-    return [rows[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [rows[start:end] for start, end in pairwise(ends)]
 
 
 @settings(max_examples=60)
@@ -85,9 +86,7 @@ def large() -> pa.Table:
 def test_sketches_of_many_values_keep_their_bounds(large: pa.Table, cuts: list[int], seed: int) -> None:
     """However the rows are split: ranks, distinct counts and frequencies are as close as is stated."""
     ends = [0, *sorted(cuts), large.num_rows]
-    parts = [
-        profile(large.slice(start, end - start), frequent="all") for start, end in zip(ends, ends[1:], strict=False)
-    ]
+    parts = [profile(large.slice(start, end - start), frequent="all") for start, end in pairwise(ends)]
     random.Random(seed).shuffle(parts)
     merged = Profile.merge_all(parts)
 

@@ -1,7 +1,7 @@
 """Hashes of many values at once, by which most of them need not be handed to a sketch at all.
 
 A distinct-count sketch keeps the smallest hashes that it has seen; after some thousand values hardly any other can
-change it. `hash_keys` is the hash that the sketches of datasketches use (it is part of their format, as sketches that one
+change it. `hash_keys` is the hash that the sketches of datasketches use (a part of their format, as sketches that one
 program wrote are merged by another), so what cannot matter is known without asking the sketch for each value.
 """
 

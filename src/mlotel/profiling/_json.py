@@ -31,9 +31,8 @@ _POWERS = ("mean", "m2", "m3", "m4", "min", "max")
 
 def dump(profile: Profile) -> str:
     """Return a profile as JSON text."""
-    return json.dumps(
-        {"format": _FORMAT, "version": _VERSION, **_table(profile)}, allow_nan=False, separators=(",", ":")
-    )
+    whole = {"format": _FORMAT, "version": _VERSION, **_table(profile)}
+    return json.dumps(whole, allow_nan=False, separators=(",", ":"))
 
 
 def load(text: str | bytes) -> Profile:
@@ -50,8 +49,8 @@ def load(text: str | bytes) -> Profile:
             raise ValueError("it does not say that it is one")
         if found.get("version") != _VERSION:
             raise ArtifactError(
-                f"a profile of version {found.get('version')!r}, this mlotel reads version {_VERSION}: make it anew, or "
-                "update mlotel"
+                f"a profile of version {found.get('version')!r}, this mlotel reads version {_VERSION}: "
+                "make it anew, or update mlotel"
             )
         return _read_table(found)
     except ArtifactError:
@@ -66,7 +65,7 @@ def _table(profile: Profile) -> dict[str, Any]:
         "rows": profile.rows,
         "columns": [_column(each) for each in profile.columns],
         "by": list(profile.by),
-        "groups": [{"key": [_number(v) for v in each.key], **_table(each.profile)} for each in profile.groups],
+        "groups": [{"key": [*map(_number, each.key)], **_table(each.profile)} for each in profile.groups],
         "other": None if profile.other is None else _table(profile.other),
         "most_groups": profile.most_groups,
     }
@@ -95,7 +94,7 @@ def _moments(moments: Moments | None) -> list[Any] | None:
 
 
 def _number(value: Any) -> Any:
-    """Return a value as JSON has it: what is not finite, which sums of large numbers may be, as text in a list."""
+    """Return a value as JSON has it: what is not finite, as sums of large numbers may be, as text in a list."""
     return [repr(value)] if isinstance(value, float) and not math.isfinite(value) else value
 
 

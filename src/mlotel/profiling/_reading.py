@@ -17,9 +17,9 @@ from mlotel.profiling._profile import GroupProfile, Key, Profile
 from mlotel.profiling._sketches import library
 from mlotel.profiling._types import decode
 
-__all__ = ["FREQUENT", "profile", "profile_batches"]
+__all__ = ["check_options", "profile", "profile_batches"]
 
-FREQUENT = ("numbers", "all", "none")
+_FREQUENT = ("numbers", "all", "none")
 _PIECE_ROWS = 131_072
 _PIECE_BYTES = 32 << 20
 
@@ -46,14 +46,31 @@ def profile(
         MissingExtraError: datasketches is not installed.
         ValueError: `frequent` is another word, or `most_groups` is negative.
     """
-    if frequent not in FREQUENT:
-        raise ValueError(f"frequent={frequent!r} is none of {', '.join(FREQUENT)}{nearest(str(frequent), FREQUENT)}")
+    library()  # what is missing is told before anything is read
+    source = _open(table)
+    columns = check_options(source.schema, by, frequent, most_groups)
+    return profile_batches(source.schema, source.batches(), by=columns, frequent=frequent, most_groups=most_groups)
+
+
+def check_options(
+    schema: pa.Schema, by: str | Sequence[str] | None, frequent: str, most_groups: int
+) -> tuple[str, ...]:
+    """Return the columns to group by, if the options of `profile` go with a schema (an empty one is not known yet).
+
+    Raises:
+        ArtifactError: two columns have one name, or `by` names none, or one of nested values.
+        MissingExtraError: datasketches is not installed.
+        ValueError: `frequent` is another word, or `most_groups` is negative.
+    """
+    if frequent not in _FREQUENT:
+        raise ValueError(f"frequent={frequent!r} is none of {', '.join(_FREQUENT)}{nearest(str(frequent), _FREQUENT)}")
     if most_groups < 0:
         raise ValueError(f"most_groups={most_groups} is no number of groups: give 0 or more")
     library()
     columns = (by,) if isinstance(by, str) else tuple(by or ())
-    source = _open(table)
-    return profile_batches(source.schema, source.batches(), by=columns, frequent=frequent, most_groups=most_groups)
+    if len(schema):
+        _check(schema, columns)
+    return columns
 
 
 def _open(table: object) -> columnar.TableSource:
