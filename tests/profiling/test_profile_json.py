@@ -114,6 +114,10 @@ def test_another_version_is_refused() -> None:
         (("columns", 1, "name"), "x"),
         (("columns", 0, "null"), 0.5),
         (("columns", 0, "smallest"), "1"),
+        (("columns", 0, "smallest"), ["inf"]),
+        (("columns", 0, "smallest"), 2**64),
+        (("columns", 0, "zero"), 3),
+        (("columns", 0, "type"), "int64"),
         (("columns", 0, "moments"), [1, 2]),
         (("columns", 0, "moments", 1), ["one"]),
         (("columns", 0, "quantiles"), "§"),
@@ -132,6 +136,22 @@ def test_what_is_no_profile_is_refused(place: tuple[str | int, ...], value: Any)
     target[place[-1]] = value
     with pytest.raises(ArtifactError, match="make it anew"):
         Profile.from_json(json.dumps(found))
+
+
+def test_numbers_that_are_too_large_are_refused() -> None:
+    """What JSON may say and a double does not hold is no number."""
+    text = profile(pa.table({"x": [1.25]})).to_json()
+    with pytest.raises(ArtifactError, match="no number"):
+        Profile.from_json(text.replace('"smallest":1.25', '"smallest":1e999'))
+
+
+@pytest.mark.parametrize("type", ["timestamp[weeks]", "decimal128(9, 999999999)", "", "time32[s], tz=x]"])
+def test_types_that_are_not_known_do_no_harm(type: str) -> None:
+    """Values are told as numbers."""
+    found = written()
+    found["columns"][0] |= {"type": type, "frequent": None}
+    column = Profile.from_json(json.dumps(found))["x"]
+    assert (column.min, column.mean, column.quantiles([1])) == (1.0, 1.5, [2.0])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "NaN", '{"format": NaN}', "[" * 100_000, b"\xff\xfe"])

@@ -90,6 +90,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         (tmp_path / "missing.parquet", "cannot be read as a table"),
         (tmp_path / "broken.parquet", "cannot be read as a table"),
         (tmp_path, "cannot be read as one table"),
+        (pd.DataFrame({"x": [1, "one"]}), "cannot be read as an Arrow table"),
         (pa.table([[1], [2]], names=["x", "x"]), "two columns are called 'x': rename one of them"),
     ):
         with pytest.raises(ArtifactError, match=message):
@@ -170,6 +171,14 @@ def test_each_group_that_is_told_has_all_its_rows(keys: list[str], cut: int, mos
         others = 0 if found.other is None else found.other.rows
         assert found.rows == len(keys) == sum(each.profile.rows for each in found.groups) + others
     assert most < len(set(keys)) or profile(pa.table({"g": pa.array(keys, pa.string())}), by="g").other is None
+
+
+def test_thousands_of_groups_are_one_profile_but_for_the_first() -> None:
+    """In a piece that holds each of them once."""
+    found = profile(pa.table({"g": [f"{index}" for index in range(60_000)]}), by="g", most_groups=3)
+    assert [(each.key, each.profile.rows) for each in found.groups] == [(("0",), 1), (("1",), 1), (("2",), 1)]
+    assert found.other is not None
+    assert found.other.rows == 59_997
 
 
 def test_bad_groups_are_refused() -> None:

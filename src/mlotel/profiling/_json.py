@@ -128,11 +128,13 @@ def _read_table(found: Mapping[str, Any]) -> Profile:
 def _read_column(found: Mapping[str, Any]) -> ColumnProfile:
     if found["kind"] not in KINDS:
         raise ValueError("a kind that is not known")
-    quantiles, distinct, frequent = found["quantiles"], found["distinct"], found["frequent"]
     counts: dict[str, Any] = {name: _count(found[name]) for name in _COUNTS}
     counts |= {name: None if found[name] is None else _count(found[name]) for name in _COUNTS_OF_SOME}
+    if max(each or 0 for each in counts.values()) > counts["rows"]:
+        raise ValueError("more of something than there are rows")
+    quantiles, distinct, frequent = found["quantiles"], found["distinct"], found["frequent"]
     left_out = None if frequent is None else _count(found["frequent_left_out"])
-    return ColumnProfile(
+    column = ColumnProfile(
         _text(found["name"]),
         _text(found["type"]),
         found["kind"],
@@ -145,6 +147,8 @@ def _read_column(found: Mapping[str, Any]) -> ColumnProfile:
         distinct_sketch=None if distinct is None else DistinctSketch.from_bytes(_bytes(distinct)),
         frequent_sketch=None if left_out is None else FrequentSketch.from_bytes(_bytes(frequent), left_out),
     )
+    column.frequent()  # texts that are no values of the type are found here, and not when somebody asks
+    return column
 
 
 def _read_moments(found: Any) -> Moments | None:
@@ -169,15 +173,19 @@ def _float(value: Any) -> float:
         if text not in ("inf", "-inf", "nan"):
             raise ValueError("no number")
         return float(text)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    return float(_finite(value))
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("no number")
-    return float(value)
+    return value
 
 
 def _extreme(value: Any) -> float | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64):
-        return value
-    return _float(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("no number of 64 bits")
+    return None if value is None else _finite(value)
 
 
 def _count(value: Any) -> int:

@@ -20,6 +20,7 @@ from mlotel.profiling._types import decode
 __all__ = ["check_options", "profile", "profile_batches"]
 
 _FREQUENT = ("numbers", "all", "none")
+_OTHER = -1
 _PIECE_ROWS = 131_072
 _PIECE_BYTES = 32 << 20
 
@@ -193,38 +194,47 @@ def _together(piece: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
 def _by_groups(
     schema: pa.Schema, pieces: Iterator[list[pa.RecordBatch]], by: tuple[str, ...], frequent: str, most: int
 ) -> Profile:
-    groups: dict[Key, _Table] = {}
-    other: _Table | None = None
+    kept: dict[Key, int] = {}
+    tables: dict[int, _Table] = {}
     for piece in pieces:
         for batch in _together(piece):
-            for key, rows in _split(batch, by):
-                group = groups.get(key)
-                if group is None and len(groups) < most:
-                    group = groups[key] = _Table(schema, frequent)
-                if group is None:
-                    group = other = other or _Table(schema, frequent)
-                group.add([rows])
-    found = sorted((GroupProfile(key, group.profile()) for key, group in groups.items()), key=lambda g: -g.profile.rows)
-    rest = None if other is None else other.profile()
-    parts = [each.profile for each in found] + ([] if rest is None else [rest])
+            codes, keys = _coded(batch, by)
+            for key in keys:
+                if key not in kept and len(kept) < most:
+                    kept[key] = len(kept)
+            targets = np.array([kept.get(key, _OTHER) for key in keys])[codes]
+            for target, rows in _split(batch, targets):
+                if target not in tables:
+                    tables[target] = _Table(schema, frequent)
+                tables[target].add([rows])
+    rest = tables[_OTHER].profile() if _OTHER in tables else None
+    groups = [GroupProfile(key, tables[target].profile()) for key, target in kept.items()]
+    groups.sort(key=lambda group: -group.profile.rows)
+    parts = [each.profile for each in groups] + ([] if rest is None else [rest])
     whole = Profile.merge_all(parts) if parts else _Table(schema, frequent).profile()
-    return Profile(whole.rows, whole.columns, by, tuple(found), rest, most)
+    return Profile(whole.rows, whole.columns, by, tuple(groups), rest, most)
 
 
-def _split(batch: pa.RecordBatch, by: tuple[str, ...]) -> Iterator[tuple[Key, pa.RecordBatch]]:
-    """Yield the rows of each group of a batch."""
+def _coded(batch: pa.RecordBatch, by: tuple[str, ...]) -> tuple[np.ndarray, list[Key]]:
+    """Return a number for each row of a batch, and the values that each number stands for."""
     codes = np.zeros(batch.num_rows, np.int64)
     encoded = [pc.dictionary_encode(decode(batch.column(name)), null_encoding="encode") for name in by]
     for each in encoded:
         codes = codes * len(each.dictionary) + np.asarray(each.indices)
         codes = np.unique(codes, return_inverse=True)[1]  # numbered anew: products of many would not fit
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes)).tolist()
-    rows = batch if len(ends) == 1 else batch.take(pa.array(order))
+    firsts = pa.array(np.unique(codes, return_index=True)[1])
+    values = [map(_key_value, each.take(firsts).to_pylist()) for each in encoded]
+    return codes, list(zip(*values, strict=True))
+
+
+def _split(batch: pa.RecordBatch, targets: np.ndarray) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield the rows of a batch by where they belong."""
+    found, counts = np.unique(targets, return_counts=True)
+    rows = batch if found.size == 1 else batch.take(pa.array(np.argsort(targets, kind="stable")))
     start = 0
-    for end in ends:
-        yield tuple(_key_value(each[int(order[start])].as_py()) for each in encoded), rows.slice(start, end - start)
-        start = end
+    for target, count in zip(found.tolist(), counts.tolist(), strict=True):
+        yield target, rows.slice(start, count)
+        start += count
 
 
 def _key_value(value: Any) -> str | int | float | bool | None:

@@ -195,10 +195,6 @@ class FrequentSketch:
         for text, count in zip(texts, counts, strict=True):
             self._sketch.update(text, count)
 
-    def leave_out(self, count: int) -> None:
-        """Count the most that any text occurs in a batch of which none is handed over."""
-        self._error += count
-
     @property
     def error(self) -> int:
         """How often a text may occur at most that is not in the sketch, and by how much a count may be too low."""

@@ -34,8 +34,8 @@ KINDS = ("number", "boolean", "time", "text", "bytes", "nested", "null", "other"
 
 _LONGEST_NAME = 200
 _SECONDS = {"s": (1, 1), "ms": (1, 1_000), "us": (1, 1_000_000), "ns": (1, 1_000_000_000), "day": (86_400, 1)}
-_UNIT = re.compile(r"(timestamp|time32|time64|date32|date64|duration)\[(\w+)(?:, tz=(.*))?\]")
-_DECIMAL = re.compile(r"decimal\d+\((\d+), (-?\d+)\)")
+_UNIT = re.compile(r"(timestamp|time32|time64|date32|date64|duration)\[(s|ms|us|ns|day)(?:, tz=(.*))?\]")
+_DECIMAL = re.compile(r"decimal\d+\((\d{1,2}), (-?\d{1,2})\)")
 _EXACT_DIGITS = 18  # what fits 64 bits
 _FARTHEST_SECOND = 9.2e18
 _FARTHEST_MICROSECOND = 9.2e12
@@ -175,7 +175,7 @@ def _scale(type: str) -> tuple[int, int]:
     """Return the factor and the divisor by which ordinals of a type become doubles."""
     found = _UNIT.fullmatch(type)
     if found is not None:
-        return _SECONDS.get(found[2], (1, 1))
+        return _SECONDS[found[2]]
     found = _DECIMAL.fullmatch(type)
     if found is None or int(found[1]) > _EXACT_DIGITS:
         return 1, 1
