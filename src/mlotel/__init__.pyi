@@ -12,6 +12,7 @@ from mlotel.drift import Reference as Reference
 from mlotel.errors import RetractedError as RetractedError
 from mlotel.hashing import register as register_fingerprint
 from mlotel.model import ArtifactContext as ArtifactContext
+from mlotel.profiling import profile as profile
 from mlotel.sdk import configure as configure
 from mlotel.sdk import flush as flush
 from mlotel.sdk import shutdown as shutdown
@@ -31,6 +32,7 @@ __all__ = [
     "flush",
     "inject",
     "io",
+    "profile",
     "register_fingerprint",
     "shutdown",
     "start_component",

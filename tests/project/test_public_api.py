@@ -27,6 +27,7 @@ PUBLIC = [
     "flush",
     "inject",
     "io",
+    "profile",
     "register_fingerprint",
     "shutdown",
     "start_component",
@@ -63,9 +64,9 @@ def test_the_stub_declares_the_public_names() -> None:
 
 def test_every_public_name_of_the_submodules_is_there() -> None:
     """`__all__` of the modules that users import names what they define."""
-    from mlotel import carriers, drift, errors, hashing, io, model, testing
+    from mlotel import carriers, drift, errors, hashing, io, model, profiling, testing
 
-    for module in (carriers, drift, errors, hashing, io, model, testing):
+    for module in (carriers, drift, errors, hashing, io, model, profiling, testing):
         for name in module.__all__:
             assert getattr(module, name) is not None
 

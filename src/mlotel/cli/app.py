@@ -53,6 +53,7 @@ _COMMANDS = {
     "diff": _Command("diff"),
     "history": _Command("history"),
     "lineage": _Command("lineage"),
+    "profile": _Command("profile"),
     "ui": _Command("ui"),
     "notes": _Command("notes"),
     "flag": _Command("flag", "flag_command"),
