@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlotel.profiling._columns import ColumnProfile
 from mlotel.profiling._profile import GroupProfile, Profile
-from mlotel.profiling._reading import check_options, profile, profile_batches
+from mlotel.profiling._reading import Profiler, check_options, profile, profile_batches
 from mlotel.profiling._sketches import Estimate, Frequency
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Frequency",
     "GroupProfile",
     "Profile",
+    "Profiler",
     "check_options",
     "profile",
     "profile_batches",

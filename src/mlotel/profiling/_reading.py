@@ -17,7 +17,7 @@ from mlotel.profiling._profile import GroupProfile, Key, Profile
 from mlotel.profiling._sketches import library
 from mlotel.profiling._types import decode
 
-__all__ = ["check_options", "profile", "profile_batches"]
+__all__ = ["Profiler", "check_options", "profile", "profile_batches"]
 
 _FREQUENT = ("numbers", "all", "none")
 _OTHER = -1
@@ -110,6 +110,38 @@ def profile_batches(
             whole.add(piece)
         return whole.profile()
     return _by_groups(schema, pieces, by, frequent, most_groups)
+
+
+class Profiler:
+    """Profiles record batches that somebody else reads.
+
+    Args:
+        frequent: as for `profile`.
+
+    Raises:
+        MissingExtraError: datasketches is not installed.
+    """
+
+    def __init__(self, *, frequent: Literal["numbers", "all", "none"] = "numbers") -> None:
+        library()
+        self._frequent = frequent
+        self._table: _Table | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch.
+
+        Raises:
+            ArtifactError: two columns have one name.
+        """
+        if self._table is None:
+            _check(batch.schema, ())
+            self._table = _Table(batch.schema, self._frequent)
+        self._table.add([batch])
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile of what was added; None where nothing was."""
+        return None if self._table is None else self._table.profile()
 
 
 def _check(schema: pa.Schema, by: tuple[str, ...]) -> None:
