@@ -351,6 +351,7 @@ def open_folder(path: str | os.PathLike[str]) -> TableSource:
     Raises:
         ArtifactError: there are no such files, or those of several formats, or they do not make one table.
     """
+    import pyarrow as pa
     import pyarrow.dataset as ds
     from pyarrow.fs import LocalFileSystem
 
@@ -367,7 +368,9 @@ def open_folder(path: str | os.PathLike[str]) -> TableSource:
     options = ds.FileSystemFactoryOptions(name, ds.HivePartitioning.discover())
     try:
         factory = ds.FileSystemDatasetFactory(LocalFileSystem(), found, format, options)
-        return open_dataset(factory.finish(factory.inspect(promote_options="permissive", fragments=None)))
+        first = factory.finish()  # with the columns of the first file, and those that folders stand for
+        schemas = [*(each.physical_schema for each in first.get_fragments()), first.schema]
+        return open_dataset(factory.finish(pa.unify_schemas(schemas, promote_options="permissive")))
     except Exception as error:
         raise ArtifactError(f"{name}: its files cannot be read as one table: {_first_line(error)}") from error
 

@@ -46,7 +46,7 @@ def of_folder(folder: Path) -> Any:
 def of_duckdb(folder: Path) -> Any:
     import duckdb
 
-    return duckdb.connect().from_arrow(TABLE)
+    return duckdb.from_arrow(TABLE)
 
 
 SOURCES: dict[str, Callable[[Path], Any]] = {
