@@ -6,10 +6,12 @@ import hashlib
 
 import blake3
 import pytest
-from pipelines import Io, digest
+from pipelines import Io, digest, otlp_lines
 
 from mlotel.errors import AmbiguousReferenceError, RunNotFoundError
 from mlotel.lineage import resolve, resolve_run, upstream
+from mlotel.store import assembly
+from mlotel.store.memory import MemoryStore
 
 
 def test_a_run_id_stands_for_its_run(book, opened):
@@ -223,3 +225,21 @@ def test_what_a_reference_stands_for_is_a_root(book, opened):
 
     for what in (train.run_id, train.trace_id, digest("model"), "model", "file:///data/clean"):
         assert "ingest" in {run.component for run in upstream(store, resolve(store, what)).runs}
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["features", "model:features", "s3://b/features", digest("config"), digest("config")[:18], "s3://b/config"],
+)
+def test_what_many_runs_read_and_wrote_is_found_without_reading_all_of_it(book, what, monkeypatch):
+    """A daily pipeline writes the same name to the same place each day: only its latest artifacts are read back."""
+    for day in range(200):
+        written = Io(f"day {day}", name="features", uri="s3://b/features", type="model")
+        latest = book.run("daily", [Io("config", uri="s3://b/config")], [written])
+    store = MemoryStore(otlp_lines(book).encode().splitlines())
+    read_back = []
+    read = assembly.artifact_of
+    monkeypatch.setattr(assembly, "artifact_of", lambda item: read_back.append(item) or read(item))
+
+    assert resolve(store, what).run_id == latest.run_id
+    assert 0 < len(read_back) < 40

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from mlotel import uris
 from mlotel.errors import AmbiguousReferenceError, ArtifactError, RunNotFoundError
@@ -19,6 +20,14 @@ __all__ = ["Root", "is_empty", "node_id", "resolve", "resolve_run", "root_id"]
 
 Root = Run | Artifact | tuple[Run, ...]
 """A run, an artifact as one run read or wrote it, or all runs of one trace."""
+
+
+@runtime_checkable
+class _KnowsDigests(Protocol):
+    """A store that finds the latest artifact of a digest without reading the others."""
+
+    def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]: ...
+
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _DIGEST_FORM = re.compile(r"([a-z0-9]+):([0-9a-f]{4,})")
@@ -165,8 +174,11 @@ def _digest_parts(text: str) -> tuple[str, str]:
 
 def _latest_of_each(store: Store, algorithm: str, value: str) -> Iterable[Artifact]:
     """For each digest that begins so, its latest output, or its latest input where no run wrote it."""
+    beginning = f"{algorithm}:{value}" if algorithm else value
+    if isinstance(store, _KnowsDigests):
+        return store.latest_of_each_digest(beginning)
     found: dict[str, Artifact] = {}
-    for each in store.find_artifacts(digest=f"{algorithm}:{value}" if algorithm else value):
+    for each in store.find_artifacts(digest=beginning):
         if each.digest and (each.direction == "output" or each.digest not in found):
             known = found.get(each.digest)
             if known is None or known.direction == "input" or each.time_ns > known.time_ns:
@@ -178,7 +190,12 @@ def _path(store: Store, text: str) -> Iterable[Artifact]:
     if not text:
         return
     spellings = dict.fromkeys((text, uris.clean(text)))
-    found = [each for spelling in spellings for each in store.find_artifacts(uri=spelling)]
+    found = [
+        each
+        for spelling in spellings
+        for direction in ("output", "input")
+        for each in store.find_artifacts(uri=spelling, direction=direction, limit=1)
+    ]
     if found:
         yield max(found, key=lambda each: (each.time_ns, each.direction == "output"))
         return
@@ -206,8 +223,8 @@ def _digest_of(path: os.PathLike[str], scope: str | None) -> str | None:
 
 def _name(store: Store, text: str) -> Iterable[Artifact]:
     if text:
-        yield from store.find_artifacts(name=text, direction="output")
-        yield from store.find_artifacts(name=text, direction="input")
+        yield from store.find_artifacts(name=text, direction="output", limit=1)
+        yield from store.find_artifacts(name=text, direction="input", limit=1)
 
 
 def _record(store: Store, text: str) -> Iterable[Run]:
