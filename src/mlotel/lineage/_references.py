@@ -29,6 +29,7 @@ class _KnowsDigests(Protocol):
     def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]: ...
 
 
+_AT_ONE_TIME = 8
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _DIGEST_FORM = re.compile(r"([a-z0-9]+):([0-9a-f]{4,})")
 _FIX = (
@@ -190,12 +191,8 @@ def _path(store: Store, text: str) -> Iterable[Artifact]:
     if not text:
         return
     spellings = dict.fromkeys((text, uris.clean(text)))
-    found = [
-        each
-        for spelling in spellings
-        for direction in ("output", "input")
-        for each in store.find_artifacts(uri=spelling, direction=direction, limit=1)
-    ]
+    # several: of a read and a write at the same time the write counts
+    found = [each for spelling in spellings for each in store.find_artifacts(uri=spelling, limit=_AT_ONE_TIME)]
     if found:
         yield max(found, key=lambda each: (each.time_ns, each.direction == "output"))
         return
