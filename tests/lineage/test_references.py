@@ -8,6 +8,7 @@ import blake3
 import pytest
 from pipelines import Io, digest, otlp_lines
 
+from mlotel import hashing
 from mlotel.errors import AmbiguousReferenceError, RunNotFoundError
 from mlotel.lineage import resolve, resolve_run, upstream
 from mlotel.store import assembly
@@ -137,6 +138,29 @@ def test_a_file_that_was_moved_is_found_by_its_content(book, opened, tmp_path):
     run = book.run("train", [], [Io("x", digest=value, uri="file:///elsewhere/original.bin", rows=None, size=11)])
 
     assert resolve(opened(book), str(path)).span_id == run.outputs[0].span_id
+
+
+def test_a_folder_that_was_moved_is_found_by_its_content(book, opened, tmp_path):
+    """As a file is: by what fingerprinting says of it, which is what a run that logs it records."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "part").write_bytes(b"the content")
+    value = hashing.fingerprint(folder).digest
+    run = book.run("train", [], [Io("x", digest=value, uri="file:///elsewhere/original", rows=None, size=11)])
+    store = opened(book)
+
+    assert resolve(store, str(folder)).span_id == run.outputs[0].span_id
+    assert resolve(store, f"path:{folder}").span_id == run.outputs[0].span_id
+
+
+def test_a_folder_that_is_called_as_an_artifact_is_not_read(book, opened, tmp_path, monkeypatch):
+    """It may hold terabytes; the name is as good an answer."""
+    run = book.run("train", [], [Io("content", name="features", uri="s3://elsewhere/features")])
+    (tmp_path / "features").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hashing, "fingerprint", lambda *_, **__: pytest.fail("the folder was read"))
+
+    assert resolve(opened(book), "features").span_id == run.outputs[0].span_id
 
 
 def test_an_empty_file_is_not_found_by_its_content(book, opened, tmp_path):

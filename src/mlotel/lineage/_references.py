@@ -62,7 +62,8 @@ def resolve(store: Store, what: str) -> Root:
 
     Whole ids, whole digests, paths and names are tried first, in that order; then the beginning (4 digits or more) of
     a run id, trace id or digest. ``run:``, ``trace:``, ``digest:``, ``path:`` or ``name:`` in front allows one way
-    alone. A path is looked up as it was recorded and, failing that, by the digest of the local file. A name stands for
+    alone. A path is looked up as it was recorded and, failing that, by the digest of the local file (of a local folder
+    where nothing has that name). A name stands for
     the latest output of that name, or the latest input where no run wrote it. A trace of several runs stands for all
     of them. ``model:NAME`` or ``model:NAME:VERSION`` stands for a model, and ``record:KEY`` for the run that made the
     latest prediction for that record (`resolve_record` tells which one that is).
@@ -77,7 +78,11 @@ def resolve(store: Store, what: str) -> Root:
         exact, prefix = _WAYS[kind]
         return _first(store, rest, what, exact, prefix)
     return _first(
-        store, what, what, (_whole_id, _whole_digest, _path, _name), (_run_prefix, _trace_prefix, _digest_prefix)
+        store,
+        what,
+        what,
+        (_whole_id, _whole_digest, _path, _name, _folder),
+        (_run_prefix, _trace_prefix, _digest_prefix),
     )
 
 
@@ -195,13 +200,26 @@ def _path(store: Store, text: str) -> Iterable[Artifact]:
     found = [each for spelling in spellings for each in store.find_artifacts(uri=spelling, limit=_AT_ONE_TIME)]
     if found:
         yield max(found, key=lambda each: (each.time_ns, each.direction == "output"))
-        return
+    elif (path := _local(text)) is not None and not path.is_dir():
+        yield from _of_content(store, path)
+
+
+def _folder(store: Store, text: str) -> Iterable[Artifact]:
+    """What a local folder holds, which may take minutes to read: other ways come before."""
+    path = _local(text)
+    if path is not None and path.is_dir():
+        yield from _of_content(store, path)
+
+
+def _local(text: str) -> Path | None:
     path = Path(text.removeprefix("file://"))
     try:
-        if not path.exists():
-            return
+        return path if text and path.exists() else None
     except (OSError, ValueError):  # too long or with a null byte: no path
-        return
+        return None
+
+
+def _of_content(store: Store, path: Path) -> Iterable[Artifact]:
     for scope in (None, "bytes"):
         digest = _digest_of(path, scope)
         if digest:
@@ -232,7 +250,7 @@ _WAYS: dict[str, tuple[tuple[_Way, ...], tuple[_Way, ...]]] = {
     "run": ((_whole_run,), (_run_prefix,)),
     "trace": ((_whole_trace,), (_trace_prefix,)),
     "digest": ((_whole_digest,), (_digest_prefix,)),
-    "path": ((_path,), ()),
+    "path": ((_path, _folder), ()),
     "name": ((_name,), ()),
     "model": ((models_named,), ()),
     "record": ((_record,), ()),
