@@ -264,15 +264,28 @@ def test_the_store_of_the_environment_is_read(mlotel, delays, monkeypatch):
     assert mlotel("runs").out.endswith(f"store: {delays} · 5 runs\n")
 
 
-def test_lines_that_cannot_be_read_are_told(mlotel, delays):
-    """What is no OTLP is left out, and the answer says that something was."""
+@pytest.mark.parametrize("output_format", ["table", "json"])
+def test_lines_that_cannot_be_read_are_told(mlotel, delays, output_format):
+    """What is no OTLP is left out, and standard error says how much that was, whatever the format."""
+    whole = mlotel("runs", "--store", delays, "--format", output_format)
     with delays.open("a") as file:
         file.write('{"resourceSpans": [\nnonsense\n')
 
-    answer = mlotel("runs", "--store", delays)
+    answer = mlotel("runs", "--store", delays, "--format", output_format)
 
-    assert answer.code == 0
-    assert answer.out.endswith("5 runs\n2 lines of the store could not be read and were left out\n")
+    assert (answer.code, answer.out) == (0, whole.out)
+    assert answer.err == "mlotel: 2 lines of the store could not be read and were left out\n"
+
+
+@pytest.mark.parametrize("asked", [["runs"], ["components"], ["tags"], ["show", "abcd"], ["lineage", "model"]])
+def test_unread_lines_are_told_where_nothing_else_is_there(mlotel, tmp_path, asked):
+    """An empty answer, or an error, may be wrong because of them."""
+    store = tmp_path / "other.jsonl"
+    store.write_text("no OTLP\n")
+
+    answer = mlotel(*asked, "--store", store)
+
+    assert "mlotel: 1 line of the store could not be read and was left out\n" in answer.err
 
 
 # --- show

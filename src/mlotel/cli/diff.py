@@ -108,7 +108,9 @@ def _last_two(opened: OpenedStore, component: str) -> tuple[Run, Run]:
     if len(runs) == 2:
         return runs[1], runs[0]
     if runs:
-        raise RunNotFoundError(f"{component!r} has one run: there is nothing to compare it with")
+        raise RunNotFoundError(
+            f"{component!r} has one run, and two are compared: name another with `mlotel diff RUN RUN`"
+        )
     known = sorted({run.component for run in opened.store.runs(limit=_LOOKED_AT)})
     slip = nearest(component, known)
     raise RunNotFoundError(
@@ -128,16 +130,29 @@ def _print_changes(console: Console, title: str, changes: Sequence[Change]) -> N
     if not changes:
         return
     console.print(title, style="bold")
+    sides = [_sides(each) for each in changes]
     print_table(
         console,
         [
             Column("", [clean(each.key) for each in changes], folds=True),
-            Column("BEFORE", [_value(each.key, each.before) for each in changes], folds=True),
-            Column("AFTER", [_value(each.key, each.after) for each in changes], folds=True),
+            Column("BEFORE", [before for before, _ in sides], folds=True),
+            Column("AFTER", [after for _, after in sides], folds=True),
             Column("CHANGE", [_change(each) for each in changes], rank=1),
         ],
         indent=2,
     )
+
+
+def _sides(change: Change) -> tuple[str, str]:
+    """Return both values, and exactly where they would read the same: the text "1" and 1, or two close numbers."""
+    before, after = _value(change.key, change.before), _value(change.key, change.after)
+    if before == after and change.key not in _UNITS:
+        return _exact(change.before), _exact(change.after)
+    return before, after
+
+
+def _exact(value: object) -> str:
+    return f'"{clean(value)}"' if isinstance(value, str) else clean(repr(value))
 
 
 def _value(key: str, value: object) -> str:
