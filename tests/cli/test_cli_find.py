@@ -344,6 +344,7 @@ def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
     assert offered("mlotel hist", 1) == ["history"]
     assert "--index" in offered("mlotel history --i", 2)
     assert offered("mlotel history tr", 2) == ["train", "tree"]
+    assert offered("mlotel diff tr", 2) == ["train", "tree"]
     assert offered("mlotel runs --component l", 3) == ["load"]
     assert offered(f"mlotel history --store {tmp_path / 'nothing'} tr", 4) == []
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
     FormatOption,
     JaegerOption,
@@ -51,7 +52,9 @@ def command(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run by its id (4 digits or more), or alone a component: its last two runs."
+            metavar="RUN",
+            help="A run by its id (4 digits or more), or alone a component: its last two runs.",
+            autocompletion=complete_component,
         ),
     ],
     second: Annotated[
