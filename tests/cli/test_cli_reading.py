@@ -224,7 +224,10 @@ def test_a_component_without_runs_is_told_apart_from_an_empty_store(mlotel, dela
     """The filter, not the store, is why there is nothing."""
     answer = mlotel("runs", "--store", delays, "--component", "nobody")
 
-    assert (answer.code, answer.out.splitlines()) == (0, ["no runs of component 'nobody'", f"store: {delays}"])
+    assert (answer.code, answer.out.splitlines()) == (
+        0,
+        ["no runs of component 'nobody': `mlotel components` lists those that ran", f"store: {delays}"],
+    )
 
 
 @pytest.mark.parametrize("command", [["runs"], ["history", "train"], ["show", "abcd"], ["lineage", "x"]])
