@@ -708,6 +708,7 @@ class StoreContract:
 
         assert len(store.runs()) == 2
         assert store.status().skipped == 1
+        assert store.unread() == 1
 
     def test_one_bad_span_costs_no_other(self, store_of: StoreOf) -> None:
         """In a line of several spans, the good ones are read though one is bad."""

@@ -418,6 +418,12 @@ class IndexedStore(ABC):
         segments, skipped = index.rows("SELECT count(*), coalesce(sum(skipped), 0) FROM segment")[0]
         return StoreStatus(runs, artifacts, segments, skipped, self._torn())
 
+    @_question
+    def unread(self) -> int:
+        """How many lines could not be read: `skipped` and `torn` of `status`, without counting all that there is."""
+        skipped: int = self._index().rows("SELECT coalesce(sum(skipped), 0) FROM segment")[0][0]
+        return skipped + self._torn()
+
     def _torn(self) -> int:
         return 0
 
