@@ -68,8 +68,8 @@ def git() -> Git:
     """Return the state of the repository of the main script, or else of the working directory.
 
     A program that is installed (pytest, an orchestrator's worker) is no script of the user's, whatever repository its
-    environment lies in. Nothing is written and no program of the repository's configuration is run (``core.fsmonitor`` may name one).
-    Waits for one second at most, once per process.
+    environment lies in. Nothing is written and no program of the repository's configuration is run (``core.fsmonitor``
+    may name one). Waits for one second at most, once per process.
     """
     folder = _repository(_code_folders())
     if folder is None:
