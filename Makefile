@@ -21,7 +21,7 @@ demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeg
 	@$(DEMO)/bin/python examples/flights/run.py --stack
 
 .PHONY: test test-fast test-lowest stack-check python-check
-test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24, Java 17; root, or Prometheus and Chromium on PATH)
+test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus, Chromium and Java on PATH)
 	@$(DEV)/bin/python -m pytest
 
 test-fast: $(DEV)/.ready ## run the tests that need neither stack, nor browser, nor Java

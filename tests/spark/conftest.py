@@ -19,6 +19,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local Spark of two executors' threads, whose Python processes see this checkout."""
     from pyspark.sql import SparkSession
 
+    sys.path.insert(0, str(SOURCES.parent / "tools"))
+    from mlotel_stack.distribution import JAVA
+
+    JAVA.ensure()
     folder = tmp_path_factory.mktemp("spark")
     python_path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{SOURCES}", python_path]))
