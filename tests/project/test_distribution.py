@@ -1,4 +1,4 @@
-"""How tests come by a browser and Java: on PATH, else the distribution's package, else one line that says what to do."""
+"""How tests come by a browser and Java: on PATH, else the distribution's package, else a line on what to do."""
 
 from __future__ import annotations
 
