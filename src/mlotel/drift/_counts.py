@@ -117,8 +117,8 @@ class Counts:
                 continue
             if len(found.counts) != feature.bins.size or sum(found.counts) != self.rows or min(found.counts) < 0:
                 raise ArtifactError(
-                    f"the counts of {feature.name!r} are not of {self.rows:,} rows in {feature.bins.size:,} bins: count "
-                    "with the reference that they are compared with"
+                    f"the counts of {feature.name!r} are not of {self.rows:,} rows in {feature.bins.size:,} bins: "
+                    "count with the reference that they are compared with"
                 )
 
     def document(self) -> dict[str, Any]:
