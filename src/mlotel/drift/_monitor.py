@@ -185,6 +185,7 @@ class Monitor:
         """
         reference = self._reference if segment is None else self._reference.segment(segment)
         counts = window if isinstance(window, Counts) else reference.counts(window)
+        counts.check(reference.features)
         at = self._clock() if at_ns is None else at_ns
         key = "" if segment is None else f"={segment}"
         with self._lock:
