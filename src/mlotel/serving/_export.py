@@ -197,7 +197,7 @@ def _series(sheet: Sheet) -> list[tuple[Observation, dict[str, Any]]]:
     """Return, for each bin that is exported, its share of the reference and its labels."""
     rows, found = max(sheet.reference.rows, 1), []
     for feature, place in sheet.bins():
-        labels = {**sheet.model, A.MLOTEL_FEATURE_NAME: feature.name[:255], A.MLOTEL_FEATURE_BIN: place}
+        labels: dict[str, Any] = {**sheet.model, A.MLOTEL_FEATURE_NAME: feature.name[:255], A.MLOTEL_FEATURE_BIN: place}
         found.append((Observation(feature.counts[place] / rows, labels), labels))
     return found
 
