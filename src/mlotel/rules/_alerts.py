@@ -169,7 +169,8 @@ def telemetry_alerts(models: Mapping[tuple[str, str], Reference], options: Optio
         )  # fmt: skip
     yield _alert(
         "MlotelRulesLacking",
-        f"count by {BY_MODEL} ({RATIO})\nunless on {BY_MODEL} count by {BY_MODEL} (last_over_time(mlotel:feature:psi[15m]))",
+        f"count by {BY_MODEL} ({RATIO})\nunless on {BY_MODEL} "
+        f"count by {BY_MODEL} (last_over_time(mlotel:feature:psi[15m]))",
         options, _WARNING,
         f"there are no rules for {_HERE % MODEL} {_HERE % VERSION}",
         "It is served and monitored, and nobody judges it: generate the rules from its reference, and load them.",
