@@ -57,6 +57,10 @@ check: lint types layers semconv-check ## lint, types, layers, and whether gener
 bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
 	@for script in benchmarks/bench_*.py; do $(DEV)/bin/python $$script || exit 1; done
 
+.PHONY: bench-drift
+bench-drift: $(DEV)/.ready ## simulate: how often drift alarms where nothing changed, and what it finds
+	@$(DEV)/bin/python benchmarks/drift_simulation.py
+
 .PHONY: semconv lock
 semconv: $(DEV)/.ready ## generate the names' constants and docs from semconv/*.yaml
 	@$(DEV)/bin/python tools/semconv.py

@@ -9,7 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("bench_run.py", "bench_digest.py", "bench_store.py", "bench_queries.py", "bench_predictions.py")
+SCRIPTS = (
+    "bench_run.py",
+    "bench_digest.py",
+    "bench_store.py",
+    "bench_queries.py",
+    "bench_predictions.py",
+    "bench_drift_speed.py",
+)
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
 from mlotel import annotations as annotations
+from mlotel import drift as drift
 from mlotel import io as io
 from mlotel._component import component as component
 from mlotel._component import extract as extract
@@ -7,6 +8,7 @@ from mlotel._component import start_component as start_component
 from mlotel._run import ActiveRun as ActiveRun
 from mlotel._run import current_run as current_run
 from mlotel._version import __version__ as __version__
+from mlotel.drift import Reference as Reference
 from mlotel.errors import RetractedError as RetractedError
 from mlotel.hashing import register as register_fingerprint
 from mlotel.model import ArtifactContext as ArtifactContext
@@ -17,12 +19,14 @@ from mlotel.sdk import shutdown as shutdown
 __all__ = [
     "ActiveRun",
     "ArtifactContext",
+    "Reference",
     "RetractedError",
     "__version__",
     "annotations",
     "component",
     "configure",
     "current_run",
+    "drift",
     "extract",
     "flush",
     "inject",

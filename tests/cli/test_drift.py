@@ -115,13 +115,17 @@ def test_a_saved_reference_answers_as_its_table(mlotel: Mlotel, data: Path) -> N
 
 def test_what_a_reference_holds_is_shown(mlotel: Mlotel, data: Path) -> None:
     """A line for each feature, with its kind; below, the digest, rows and segments."""
+    options = "--kind hour=categorical --window 100 --segments city --model delay --model-version 7 --bins 10"
     made = mlotel(
-        "reference", data / "then.parquet", "--output", data / "r.json", "--kind", "hour=categorical", "--window", "100",
-        "--segments", "city", "--model", "delay", "--model-version", "7", "--bins", "10", "--categories", "30",
-    )  # fmt: skip
+        "reference", data / "then.parquet", "--output", data / "r.json", *options.split(), "--categories", "30"
+    )
     assert made.code == 0
     lines = made.out.splitlines()
-    assert [line.split()[:2] for line in lines[1:4]] == [["age", "numeric"], ["score", "numeric"], ["hour", "categorical"]]
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["age", "numeric"],
+        ["score", "numeric"],
+        ["hour", "categorical"],
+    ]
     assert lines[4].endswith("· 3 features of 5,000 rows, 2 segments")
     assert mlotel("reference", data / "r.json").out == made.out
     kept = Reference.load(data / "r.json")
@@ -132,7 +136,9 @@ def test_what_a_reference_holds_is_shown(mlotel: Mlotel, data: Path) -> None:
 
 def test_what_is_tolerated_can_be_said(mlotel: Mlotel, data: Path) -> None:
     """With a δ of 2 the change is none."""
-    answer = mlotel("drift", data / "then.parquet", data / "changed", "--delta", "2", "--feature", "score", "--format", "json")
+    answer = mlotel(
+        "drift", data / "then.parquet", data / "changed", "--delta", "2", "--feature", "score", "--format", "json"
+    )
     assert [each["feature"] for each in answer.json["features"]] == ["score"]
     assert "distribution" not in answer.json["features"][0]["reasons"]
 
