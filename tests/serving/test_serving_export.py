@@ -158,7 +158,7 @@ def test_counts_are_those_that_compare_judges(exported: Exported, reference: Ref
     assert monitor.counts().features["colour"].counts == reference.feature("colour").counts
     assert not compare(reference, monitor.counts()).alarm
 
-    monitor.observe([(50.0, 1, "red", True)] * 2_000)
+    monitor.observe([(50.0, 1, "red", True)] * 2_000, table["prediction"])
 
     assert [each.feature for each in compare(reference, monitor.counts()).alarmed] == [
         "amount",

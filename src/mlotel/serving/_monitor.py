@@ -137,7 +137,10 @@ class Monitor:
         self._record(time.perf_counter() - start, self._labels)
 
     def counts(self) -> Counts:
-        """Return what this process has counted for this version of the model, for `mlotel.drift.compare`."""
+        """Return what this process has counted for this version of the model, for `mlotel.drift.compare`.
+
+        Predictions are among the features if there was one for each row.
+        """
         sheet = self._sheet
         sheet.settle()
         counted, rows = sheet.snapshot()
@@ -147,7 +150,9 @@ class Monitor:
             for place, each in enumerate(sheet.features)
         }
         if sheet.prediction is not None:
-            found[sheet.prediction.name] = FeatureCounts(tuple(sheet.outcome_counts().tolist()))
+            outcomes = tuple(sheet.outcome_counts().tolist())
+            if sum(outcomes) == rows:
+                found[sheet.prediction.name] = FeatureCounts(outcomes)
         return Counts(rows, found)
 
     def close(self) -> None:
