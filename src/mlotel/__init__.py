@@ -21,6 +21,8 @@ __all__ = [
     "inject",
     "io",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]
@@ -42,6 +44,8 @@ _HOME = {
     "inject": ("mlotel._component", "inject"),
     "io": ("mlotel.io", None),
     "register_fingerprint": ("mlotel.hashing", "register"),
+    "scrape": ("mlotel.scrape", None),
+    "serving": ("mlotel.serving", None),
     "shutdown": ("mlotel.sdk", "shutdown"),
     "start_component": ("mlotel._component", "start_component"),
 }

@@ -28,6 +28,8 @@ PUBLIC = [
     "inject",
     "io",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]
