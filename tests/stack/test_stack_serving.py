@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -196,6 +197,11 @@ def test_a_shift_alerts_for_exactly_its_features_and_resolves(
     time.sleep(2)  # somewhere on the way
     replicas[2].send_signal(signal.SIGKILL)
     eventually(lambda: alerting() == {"x1", "colour"}, within=120)
+    found = get(f"{stack.endpoints['alertmanager']}/api/v2/alerts", active="true", filter='mlotel_feature_name="x1"')
+    (said,) = [each["annotations"] for each in found if each["labels"]["alertname"] == "MlotelFeatureDrift"]
+    assert re.fullmatch(r"x1 of served 1 has drifted: its PSI is \d\.\d{3}", said["summary"])
+    assert said["runbook_url"] == "docs/alerts.md#mlotelfeaturedrift"
+    assert said["dashboard_url"].endswith("/d/mlotel-drift?var-model=served&var-version=1&var-feature=x1")
     fired = time.monotonic() - began
 
     control.write_text("calm")

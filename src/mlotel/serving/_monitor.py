@@ -156,7 +156,10 @@ class Monitor:
         return Counts(rows, found)
 
     def close(self) -> None:
-        """Export nothing more for this version of the model from this process."""
+        """Let go of this version of the model: what is observed from now on is not exported.
+
+        An SDK may go on repeating the last counts.
+        """
         exports.close(self._sheet)
 
     def _record(self, seconds: float, labels: Mapping[str, str]) -> None:
@@ -168,6 +171,7 @@ class Monitor:
 
     def _batch(self, features: Any, predictions: Any, duration: float | None) -> None:
         """Count rows that come together, or one in another form than `observe` looks for first."""
+        exports.bind()
         rows = None if features is None else self._batch_features(features)
         if predictions is not None:
             self._batch_predictions(predictions, rows)
@@ -196,7 +200,6 @@ class Monitor:
         else:
             return self._wait([self._row(each) for each in features])
         sheet.add(counted, rows)
-        self._intake.limit = min(self._intake.limit, 1 + len(self._intake.pending))
         return rows
 
     def _wait(self, rows: Sequence[Row]) -> int:
