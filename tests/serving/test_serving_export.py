@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -225,6 +226,25 @@ def test_a_provider_that_is_set_later_is_used(reference: Reference, exported: Ex
     finally:
         _runtime.install(before)
         later.provider.shutdown()
+
+
+def test_a_provider_that_fails_is_logged(reference: Reference, warnings: Callable[[], list[str]]) -> None:
+    """Whatever it raises, the monitor is made, and counts."""
+
+    class Failing(Exported):
+        def meters(self) -> tuple[Any, bool]:
+            raise RuntimeError("no meters today")
+
+    runtime = replace(_runtime.nothing(), serving_meters=Failing().meters)
+    before = _runtime.install(lambda: runtime)
+    try:
+        monitor = Monitor(reference)
+        monitor.observe(ROW)
+        assert monitor.counts().rows == 1
+    finally:
+        _runtime.install(before)
+    (warning,) = warnings()
+    assert "no meters today" in warning
 
 
 def test_without_any_provider_rows_are_counted_all_the_same(reference: Reference) -> None:

@@ -81,6 +81,12 @@ class Exports:
         runtime = _runtime.current()
         if runtime is self._runtime and not anew:
             return
+        try:
+            self._bind(runtime)
+        except Exception as error:  # a provider of somebody's own making
+            guard("counts of served models are not exported", error)
+
+    def _bind(self, runtime: _runtime.Runtime) -> None:
         with self._lock:
             self._runtime = runtime
             provider, own = runtime.serving_meters()

@@ -26,6 +26,7 @@ __all__ = ["Monitor"]
 _LONGEST_LABEL = 255
 _FEW = 64
 """Rows of a batch that wait for others: counting a few takes as long as counting many."""
+_NUMBERS = "fiub"
 _SEVERAL = (dict, list, tuple, np.ndarray)
 
 
@@ -106,12 +107,12 @@ class Monitor:
                     row = self._row(features)
             elif (kind is tuple or kind is list) and len(features) == self._width:
                 row = tuple(features) if self._choose is None else self._choose(features)
-            elif kind is np.ndarray and features.shape == (self._width,):
-                row = tuple(features.tolist()) if self._choose is None else self._choose(features.tolist())
+            elif kind is np.ndarray and features.shape == (self._width,) and features.dtype.kind in _NUMBERS:
+                row = features.copy() if self._choose is None else features[self._columns]
             else:
                 self._batch(features, predictions, duration)
                 return
-            if row and isinstance(row[0], _SEVERAL):
+            if len(row) and isinstance(row[0], _SEVERAL):
                 self._batch(features, predictions, duration)
                 return
             intake.pending.append(row)
