@@ -282,6 +282,23 @@ def test_an_alert_waits_and_resolves(reference: Reference, rules: str, programs:
     check(programs.promtool, tmp_path, rules, [made])
 
 
+def test_a_restarted_replica_is_no_drift(reference: Reference, rules: str, programs: Programs, tmp_path: Path) -> None:
+    """Counters that begin at 0 again, and series that end, leave every share as it was."""
+    made = case(reference, same(reference))
+    for key, values in made.series.items():
+        if "values_total" in key and 'instance="a"' in key:
+            step = values.split("+")[1].split("x")[0]
+            made.series[key] = f"0+{step}x9 0+{step}x14"
+        elif "values_total" in key and 'instance="b"' in key:
+            step = values.split("+")[1].split("x")[0]
+            made.series[key] = f"0+{step}x9 stale _x14"
+    for feature in reference.features:
+        made.equal(f"count({of('psi', feature)} < 1e-4)", 1)
+    made.firing([])
+
+    check(programs.promtool, tmp_path, rules, [made])
+
+
 def test_versions_are_judged_apart(reference: Reference, programs: Programs, tmp_path: Path) -> None:
     """Two versions in one file: what happens to one leaves the other alone."""
     other = replace(reference, model_version="8")
