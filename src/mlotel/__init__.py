@@ -22,6 +22,8 @@ __all__ = [
     "io",
     "profile",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]
@@ -44,6 +46,8 @@ _HOME = {
     "io": ("mlotel.io", None),
     "profile": ("mlotel.profiling", "profile"),
     "register_fingerprint": ("mlotel.hashing", "register"),
+    "scrape": ("mlotel.scrape", None),
+    "serving": ("mlotel.serving", None),
     "shutdown": ("mlotel.sdk", "shutdown"),
     "start_component": ("mlotel._component", "start_component"),
 }

@@ -1,6 +1,8 @@
 from mlotel import annotations as annotations
 from mlotel import drift as drift
 from mlotel import io as io
+from mlotel import scrape as scrape
+from mlotel import serving as serving
 from mlotel._component import component as component
 from mlotel._component import extract as extract
 from mlotel._component import inject as inject
@@ -34,6 +36,8 @@ __all__ = [
     "io",
     "profile",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]

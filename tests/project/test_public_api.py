@@ -29,6 +29,8 @@ PUBLIC = [
     "io",
     "profile",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]

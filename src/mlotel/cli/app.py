@@ -66,6 +66,7 @@ _COMMANDS = {
     "labels": _Command("labels", "labels_command"),
     "retract": _Command("labels", "retract_command"),
     "restore": _Command("labels", "restore_command"),
+    "rules": _Command("rules"),
     "exec": _Command("exec", settings={"context_settings": {"allow_interspersed_args": False}}),
     "replay": _Command("replay"),
     "version": _Command("version"),
