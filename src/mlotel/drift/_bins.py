@@ -6,6 +6,7 @@ or of the replicas of a service, are those of the whole.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -223,7 +224,7 @@ def quantile_edges(
 
 
 def _before(value: Any) -> float:
-    return float(np.nextafter(value, -np.inf))
+    return math.nextafter(float(value), -math.inf)
 
 
 def category_bins(counts: Sequence[tuple[str, int]], most: int) -> CategoricalBins:

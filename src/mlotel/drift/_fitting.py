@@ -24,7 +24,7 @@ LEAST_WINDOWS = 30
 """Windows of the reference from which its overdispersion is found, at least."""
 
 _MOST_WINDOWS = 1000
-_SAMPLE = _BLOCK = 65_536
+_SAMPLE, _BLOCK = 32_768, 65_536
 _MOST_CATEGORIES_HELD = 65_536
 _SURELY_NO_CHANCE = 0.01
 

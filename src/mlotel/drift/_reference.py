@@ -72,7 +72,7 @@ class Reference:
 
         The table is read twice (three times with windows), batch by batch; a stream that can be read once is held in
         memory, and so is a table of which segments are wanted. Quantiles are those of the rows, or of a sample of
-        65,536 to 131,072 of them where there are more; counts are exact.
+        32,768 to 65,536 of them where there are more; counts are exact.
 
         Args:
             table: a table (anything with ``__arrow_c_stream__``), or the path of a Parquet, Feather, Arrow or CSV file,
