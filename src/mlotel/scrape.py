@@ -250,10 +250,10 @@ def _together(folder: Path) -> dict[str, _Series]:
             continue
         try:
             found = {name: _series(each) for name, each in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError):
+            pid, ticks = map(int, path.stem.split("-"))
+        except (OSError, ValueError, TypeError, AttributeError):  # none of ours, or gone meanwhile
             continue
-        pid, _, ticks = path.stem.partition("-")
-        if is_alive(int(pid), start_ticks=int(ticks) or None):
+        if is_alive(pid, start_ticks=ticks or None):
             living.append(found)
         else:
             gone.append(path)
