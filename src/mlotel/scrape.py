@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -194,7 +193,7 @@ _exposure: _Exposure | None = None
 def _exposed(folder: Path | None) -> _Exposure:
     global _exposure
     if _exposure is None or _exposure.folder != folder:
-        if _exposure is None:
+        if _exposure is None and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=lambda: _exposure.forked() if _exposure is not None else None)
         _exposure = _Exposure(folder)
     return _exposure
@@ -251,10 +250,10 @@ def _together(folder: Path) -> dict[str, _Series]:
             continue
         try:
             found = {name: _series(each) for name, each in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError):
+            pid, ticks = map(int, path.stem.split("-"))
+        except (OSError, ValueError, TypeError, AttributeError):  # none of ours, or gone meanwhile
             continue
-        pid, _, ticks = path.stem.partition("-")
-        if is_alive(int(pid), start_ticks=int(ticks) or None):
+        if is_alive(pid, start_ticks=ticks or None):
             living.append(found)
         else:
             gone.append(path)
@@ -298,6 +297,11 @@ def _replace(path: Path, document: object) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # only POSIX has it; elsewhere one process alone should offer a folder
+        yield
+        return
     with open(folder / ".lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -12,6 +12,7 @@ Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SERVICE = """
     import json, os, sys, time, urllib.request
+    from pathlib import Path
     import pyarrow as pa
     import mlotel
     from mlotel import scrape
@@ -118,7 +119,7 @@ def test_processes_of_one_folder_are_summed_and_those_that_ended_stay(script: Sc
 
 
 def test_a_process_of_its_own_shares_a_folder(script: Script) -> None:
-    """`share` is all that a process which offers nothing itself has to call."""
+    """`share` is all that a process which offers nothing itself has to call; files that are none of ours do no harm."""
     done = script(
         SERVICE
         + """
@@ -127,6 +128,9 @@ def test_a_process_of_its_own_shares_a_folder(script: Script) -> None:
         scrape.share("shared")
         Monitor(reference).observe((0.0,))
         raise SystemExit
+    os.mkdir("shared")
+    for name, text in (("note-x.json", "{}"), ("1-2.json", "[]"), ("3-4.json", "{")):
+        Path("shared", name).write_text(text)
     server = scrape.start_http_server(0, folder="shared")
     Monitor(reference).observe((1.0,))
     subprocess.run([sys.executable, __file__, "child"], check=True)

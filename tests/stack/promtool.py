@@ -21,16 +21,19 @@ class Case:
 
     series: dict[str, str] = field(default_factory=dict)
     at: str = "90m"
+    step: int = STEP
     close: list[dict[str, Any]] = field(default_factory=list)
 
     def counter(self, metric: str, labels: Mapping[str, str], a_minute: float, *, since: int = 0) -> None:
         """A counter that begins at 0 and goes up from some minute on."""
-        flat = f"0x{since // STEP} " if since else ""
-        self.series[selector(metric, labels)] = f"{flat}0+{float(a_minute) * STEP!r}x{(MINUTES - since) // STEP}"
+        flat = f"0x{since // self.step} " if since else ""
+        self.series[selector(metric, labels)] = (
+            f"{flat}0+{float(a_minute) * self.step!r}x{(MINUTES - since) // self.step}"
+        )
 
     def gauge(self, metric: str, labels: Mapping[str, str], value: float) -> None:
         """A value that stays."""
-        self.series[selector(metric, labels)] = f"{float(value)!r}x{MINUTES // STEP}"
+        self.series[selector(metric, labels)] = f"{float(value)!r}x{MINUTES // self.step}"
 
     def near(self, expression: str, expected: float, relative: float = 1e-9) -> None:
         """Expect of an expression that its one value is this one."""
@@ -54,7 +57,7 @@ class Case:
 
     def document(self) -> dict[str, Any]:
         return {
-            "interval": f"{STEP}m",
+            "interval": f"{self.step}m",
             "input_series": [{"series": name, "values": values} for name, values in self.series.items()],
             "promql_expr_test": self.close,
         }

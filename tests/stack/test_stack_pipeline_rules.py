@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from promtool import Case, check
+from promtool import MINUTES, STEP, Case, check
 
 from mlotel.drift import Reference
 from mlotel.rules import Options, generate, to_yaml
@@ -25,9 +25,9 @@ def reference() -> Reference:
     return Reference.fit(pa.table({"x": np.arange(1_000.0)}), model="m", version="1", bins=4)
 
 
-def healthy(reference: Reference, *, up: bool = True) -> Case:
+def healthy(reference: Reference, *, up: bool = True, step: int = STEP) -> Case:
     """Where all is well: the model is served by two replicas, everything is up, the pipeline runs."""
-    made = Case()
+    made = Case(step=step)
     for job in ("mlotel", "otelcol"):
         made.gauge("up", {"job": job, "instance": f"{job}:1"}, float(up or job == "mlotel"))
     (feature,) = reference.features
@@ -38,7 +38,9 @@ def healthy(reference: Reference, *, up: bool = True) -> Case:
             made.gauge("mlotel_feature_reference_ratio", labels, count / reference.rows)
     runs(made, TRAIN, ok=10.0, failed=0.05, slow=0.05)
     requests(made, ok=100.0, failed=0.5, slow=0.5)
-    made.series['mlotel_run_last_success_time_seconds{mlotel_component_name="train"}'] = "0+300x40"
+    made.series['mlotel_run_last_success_time_seconds{mlotel_component_name="train"}'] = (
+        f"0+{60 * step}x{MINUTES // step}"
+    )
     made.gauge("mlotel_data_stale_total", TRAIN, 0)
     made.counter("mlotel_telemetry_dropped_total", {"mlotel_telemetry_item": "observation", **MODEL}, 0)
     made.counter("prometheus_rule_evaluation_failures_total", {"rule_group": "/etc/r.yml;mlotel-drift:m:1"}, 0)
@@ -73,10 +75,11 @@ def test_all_is_silent_where_all_is_well(reference: Reference, programs: Program
 def test_budgets_burn_fast_and_slowly(reference: Reference, programs: Programs, tmp_path: Path) -> None:
     """A fifth of runs or requests failing or late is critical (and a warning); a tenth a warning; by component."""
     cases = []
+    # Prometheus 3 leaves out a sample at the beginning of a window: in five minutes there have to be two others
     score = {**MODEL, "mlotel_component_name": "score"}
     for failed, slow, kind in ((1.0, 0.0, "Errors"), (0.0, 1.0, "Latency")):
         for bad, severities in ((0.2, ("critical", "warning")), (0.1, ("warning",)), (0.05, ())):
-            made = healthy(reference)
+            made = healthy(reference, step=2)
             share = bad * 10
             runs(
                 made,
@@ -88,7 +91,7 @@ def test_budgets_burn_fast_and_slowly(reference: Reference, programs: Programs, 
             expected = [alert(f"MlotelRun{kind}", each, mlotel_component_name="other") for each in severities]
             made.firing(expected)
             cases.append(made)
-            made = healthy(reference)
+            made = healthy(reference, step=2)
             share = bad * 100
             requests(made, ok=100 - failed * share, failed=failed * share, slow=slow * share)
             made.firing(alert(f"MlotelRequest{kind}", each, **score) for each in severities)
@@ -117,7 +120,7 @@ def test_what_did_not_run_is_missed(reference: Reference, programs: Programs, tm
     late.series[key] = "60x80"
     late.firing([], at="110m")
     late.firing([alert("MlotelRunOverdue", "critical", **TRAIN)], at="150m")
-    late.series = {name: values.replace("x24", "x80").replace("x40", "x80") for name, values in late.series.items()}
+    late.series = {name: values.replace("x24", "x80") for name, values in late.series.items()}
     del never.series[key]
     never.firing([alert("MlotelRunAbsent", "critical", **TRAIN)])
     check(programs.promtool, tmp_path, to_yaml(generate([reference], OPTIONS)), [late, never])
