@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
 from mlotel.store.predictions.keys import RecordKeys
@@ -33,11 +34,13 @@ __all__ = [
     "Producers",
     "Retractions",
     "Runtime",
+    "ServingMeters",
     "current",
     "describe",
     "guard",
     "install",
     "message",
+    "no_meters",
     "nothing",
 ]
 
@@ -135,6 +138,22 @@ class PredictionSink(Protocol):
     def add(self, rows: KeyedRows) -> None: ...
 
 
+class ServingMeters(Protocol):
+    """Whose meters a service counts with: those of this process, which is told from its siblings."""
+
+    def __call__(self) -> tuple[MeterProvider | None, bool]:
+        """Return the provider, None where nothing is exported, and whether it is this process's alone.
+
+        The application's own may have been made before a fork, and then says of all children the same.
+        """
+        ...
+
+
+def no_meters() -> tuple[MeterProvider | None, bool]:
+    """Return that nothing is exported."""
+    return None, True
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Everything a run needs. `recording` is False where telemetry is switched off: then nothing else is touched.
@@ -165,6 +184,7 @@ class Runtime:
     record_keys: RecordKeys = field(default_factory=RecordKeys)
     predictions: PredictionSink | None = None
     spans_leave: bool = True
+    serving_meters: ServingMeters = no_meters
 
 
 class _Edge(Protocol):

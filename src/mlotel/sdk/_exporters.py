@@ -147,6 +147,10 @@ class Gate(Generic[T]):
         self.failing = False
         self.closing = False
 
+    def turn_off(self) -> None:
+        """Let everything go from now on, without a word."""
+        self._off, self.failing = True, False
+
     def send(self, batch: T) -> bool:
         """Return whether `batch` is done with: it arrived, or its signal is off."""
         if self._off:

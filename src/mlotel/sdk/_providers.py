@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +65,17 @@ def _metrics_resource(resource: Resource, environment: Mapping[str, str]) -> Res
     return Resource(attributes, resource.schema_url)
 
 
+def _serving_resource(resource: Resource, environment: Mapping[str, str]) -> Resource:
+    """Return `resource` with an identity of this process: replicas and forked workers count side by side.
+
+    It is MLOTEL_REPLICA or the host's name, and the process id, as a machine or a pod runs several workers.
+    """
+    attributes = dict(resource.attributes)
+    replica = environment.get("MLOTEL_REPLICA", "").strip() or f"{attributes.get(A.HOST_NAME, 'host')}"
+    attributes[A.SERVICE_INSTANCE_ID] = attributes[A.MLOTEL_REPLICA] = f"{replica}/{os.getpid()}"
+    return Resource(attributes, resource.schema_url)
+
+
 class Collector:
     """The three providers that send to a collector; None for a signal that is not configured.
 
@@ -73,6 +86,10 @@ class Collector:
         resource = make_resource(settings)
         self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
         self._providers: list[Any] = []
+        self._settings, self._resource = settings, resource
+        self._serving_lock = threading.Lock()
+        self._serving: tuple[MeterProvider, MetricsExporter] | None = None
+        self._pid = os.getpid()
         self._close = threading.Event()
         self._closed = threading.Event()
         self.logger_provider: LoggerProvider | None = None
@@ -97,6 +114,39 @@ class Collector:
                 shutdown_on_exit=False,
             )
             self._add(numbers, self.meter_provider)
+        self._start_closing()
+        if hasattr(os, "register_at_fork"):
+            reference = weakref.ref(self)  # a hook cannot be taken away again
+            os.register_at_fork(after_in_child=lambda: _forked(reference))
+
+    def serving_meters(self) -> tuple[MeterProvider | None, bool]:
+        """Return the provider of what this process counts as one of several replicas, made when it is asked for."""
+        with self._serving_lock:
+            if self._serving is None:
+                if self._pid != os.getpid():
+                    self._pid = os.getpid()
+                    self._start_closing()  # a forked child has none of its parent's threads
+                numbers = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
+                provider = MeterProvider(
+                    [PeriodicExportingMetricReader(numbers)],
+                    _serving_resource(self._resource, self._settings.environment),
+                    shutdown_on_exit=False,
+                )
+                self._serving = provider, numbers
+                self._add(numbers, provider)
+            return self._serving[0], True
+
+    def _forget_parent(self) -> None:
+        self._serving_lock = threading.Lock()
+        if self._serving is not None:
+            provider, exporter = self._serving
+            exporter.gate.turn_off()  # its identity is the parent's, and the SDK goes on with it in the child
+            self._providers.remove(provider)
+            self._exporters.remove(exporter)
+            self._serving = None
+        self._close, self._closed = threading.Event(), threading.Event()
+
+    def _start_closing(self) -> None:
         # started now: at interpreter exit no thread can be started any more (Python 3.12)
         threading.Thread(target=self._wait_to_close, name="mlotel-close", daemon=True).start()
 
@@ -133,3 +183,9 @@ class Collector:
             except Exception as error:
                 guard("shutdown", error)
         self._closed.set()
+
+
+def _forked(reference: weakref.ref[Collector]) -> None:
+    collector = reference()
+    if collector is not None:
+        collector._forget_parent()

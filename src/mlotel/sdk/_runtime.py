@@ -17,7 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
-from mlotel._runtime import EventSink, Runtime, SystemClock, guard, logger, nothing
+from mlotel._runtime import EventSink, Runtime, ServingMeters, SystemClock, guard, logger, no_meters, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError
@@ -310,8 +310,15 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         record_keys=RecordKeys(settings.record_secret),
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
+        serving_meters=_serving_meters(meters, collector),
     )
     return _State(_with_process(made), os.getpid(), seen, collector)
+
+
+def _serving_meters(meters: Any, collector: Collector | None) -> ServingMeters:
+    if collector is not None and meters is not None and meters is collector.meter_provider:
+        return collector.serving_meters
+    return no_meters if meters is None else lambda: (meters, False)
 
 
 def _write_to(provider: Any, journal: Journal) -> None:

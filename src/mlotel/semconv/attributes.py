@@ -85,6 +85,7 @@ __all__ = [
     "MLOTEL_LABEL",
     "MLOTEL_LINK_RESOLVED_BY",
     "MLOTEL_LINK_TYPE",
+    "MLOTEL_METER_PART",
     "MLOTEL_METRIC",
     "MLOTEL_METRIC_NAME",
     "MLOTEL_MODEL_DIGEST",
@@ -371,6 +372,10 @@ MLOTEL_LINK_RESOLVED_BY: Final = "mlotel.link.resolved_by"
 
 MLOTEL_LINK_TYPE: Final = "mlotel.link.type"
 """What a link means."""
+
+MLOTEL_METER_PART: Final = "mlotel.meter.part"
+"""Which of several meters of mlotel's an instrument belongs to: an SDK takes so many series of one meter and no
+more. Only an attribute of the scope."""
 
 MLOTEL_METRIC: Final = "mlotel.metric"
 """A value that the run logged, the key being the metric's name."""

@@ -1,0 +1,206 @@
+"""Rows, arrays and tables as counts per bin: the features of a model in one vector of integers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlotel.columnar import open_table
+from mlotel.drift import CategoricalBins, FeatureReference, NumericBins
+from mlotel.drift._bins import Integers, is_missing
+from mlotel.drift._counts import count_source
+from mlotel.drift._types import Floats, as_floats, family
+
+__all__ = ["Binning", "Row"]
+
+Row = tuple[Any, ...]
+
+_BLOCK = 512
+_COLUMNS_FROM = 2_048
+"""Rows from which counting column by column is faster than all features of a block at once."""
+
+_NAN = float("nan")
+
+
+class Binning:
+    """How rows of some features are counted.
+
+    A value that is none of its feature's kind, a text where numbers are for instance, counts as missing, and so does
+    one that is lacking.
+
+    Attributes:
+        features: in the order of their bins in the vector of counts.
+        starts: where the bins of each begin in it, and its length.
+    """
+
+    def __init__(self, features: Sequence[FeatureReference]) -> None:
+        self.features = tuple(features)
+        sizes = [each.bins.size for each in self.features]
+        self.starts = [0, *(int(place) for place in np.cumsum(sizes))]
+        numeric = [place for place, each in enumerate(self.features) if isinstance(each.bins, NumericBins)]
+        # Those with the most edges first, so that each further edge concerns a shorter run of them
+        numeric.sort(key=lambda place: -self.features[place].bins.size)
+        self._numeric = numeric
+        self._texts = [
+            (place, _codes(each), each.bins)
+            for place, each in enumerate(self.features)
+            if isinstance(each.bins, CategoricalBins)
+        ]
+        edges = [np.array(_edges(self.features[place])) for place in numeric]
+        self._steps = [
+            np.array([[each[step]] for each in edges if each.size > step])
+            for step in range(max((each.size for each in edges), default=0))
+        ]
+        self._missing = np.array([[each.size + 1] for each in edges], np.int64)
+        self._offsets = np.array([[self.starts[place]] for place in numeric], np.int64)
+        self._pick = _picker(numeric, len(self.features))
+        self._row = struct.Struct(f"{len(numeric)}d")
+
+    @property
+    def size(self) -> int:
+        """The number of bins of all features together."""
+        return self.starts[-1]
+
+    def rows(self, rows: Sequence[Row]) -> Integers:
+        """Return the counts of rows, each a tuple with a value for each feature."""
+        counts = np.zeros(self.size, np.int64)
+        if not rows:
+            return counts
+        if self._numeric:
+            self._count_floats(np.ascontiguousarray(self._packed(rows).T), counts)
+        for place, codes, bins in self._texts:
+            found = [_code(codes, bins, row[place]) for row in rows]
+            start, end = self.starts[place : place + 2]
+            counts[start:end] += np.bincount(found, minlength=bins.size)
+        return counts
+
+    def matrix(self, values: np.ndarray[Any, Any], columns: Sequence[int]) -> Integers:
+        """Return the counts of an array of n rows, the features in its columns of these numbers."""
+        counts = np.zeros(self.size, np.int64)
+        if values.dtype.kind not in "fiub" or self._texts:
+            return self._mixed(values, columns)
+        picked = [columns[place] for place in self._numeric]
+        if len(values) < _COLUMNS_FROM:
+            for first in range(0, len(values), _BLOCK):
+                block = values[first : first + _BLOCK]
+                self._count_floats(np.ascontiguousarray(block[:, picked].T, np.float64), counts)
+            return counts
+        step = 65_536
+        for first in range(0, len(values), step):
+            for place, column in zip(self._numeric, picked, strict=True):
+                block = np.ascontiguousarray(values[first : first + step, column], np.float64)
+                bins = self.features[place].bins
+                start, end = self.starts[place : place + 2]
+                counts[start:end] += bins.count_floats(block)  # type: ignore[union-attr] # they are numeric
+        return counts
+
+    def table(self, table: object) -> tuple[Integers, int]:
+        """Return the counts of a table, and its rows; a column that it lacks is missing in all of them.
+
+        Raises:
+            ArtifactError: it is no table, or cannot be read.
+            ValueError: it has none of the features.
+        """
+        counted = count_source(open_table(table), self.features)
+        if self.features and not counted.features:
+            raise ValueError(
+                f"a table with none of the features: it has {', '.join(map(repr, counted.added[:5])) or 'no columns'}"
+            )
+        counts = np.zeros(self.size, np.int64)
+        for place, feature in enumerate(self.features):
+            found = counted.features.get(feature.name)
+            start, end = self.starts[place : place + 2]
+            if found is not None and found.counts:
+                counts[start:end] = found.counts
+            else:
+                counts[end - 1] = counted.rows
+        return counts, counted.rows
+
+    def _mixed(self, values: np.ndarray[Any, Any], columns: Sequence[int]) -> Integers:
+        picked = [values[:, column].tolist() for column in columns]
+        return self.rows(list(zip(*picked, strict=True)))
+
+    def _packed(self, rows: Sequence[Row]) -> Floats:
+        """Return the numeric features of rows as an array of n × features, NaN for what is no number."""
+        packed = np.empty((len(rows), len(self._numeric)))
+        view, size, pack, pick = packed.data.cast("B"), self._row.size, self._row.pack_into, self._pick
+        for place, row in enumerate(rows):
+            try:
+                pack(view, place * size, *(row if pick is None else pick(row)))
+            except (struct.error, TypeError, ValueError, OverflowError):
+                packed[place] = [_number(value) for value in (row if pick is None else pick(row))]
+        return packed
+
+    def _count_floats(self, values: Floats, counts: Integers) -> None:
+        """Add the counts of an array of features × n: for each value, how many edges lie below it."""
+        below = np.zeros(values.shape, np.uint16)
+        hit = np.empty(values.shape, bool)
+        for step in self._steps:
+            height = len(step)
+            np.greater(values[:height], step, out=hit[:height])
+            np.add(below[:height], hit[:height], out=below[:height])
+        places = below + self._offsets
+        lacking = np.isnan(values)
+        if lacking.any():
+            np.copyto(places, self._missing + self._offsets, where=lacking)
+        counts += np.bincount(places.ravel(), minlength=counts.size)
+
+
+def _edges(feature: FeatureReference) -> tuple[float, ...]:
+    return feature.bins.edges if isinstance(feature.bins, NumericBins) else ()
+
+
+def _picker(places: Sequence[int], width: int) -> Callable[[Row], Row] | None:
+    """Return what takes the values of these places out of a row; None if that is all of it, in order."""
+    if list(places) == list(range(width)):
+        return None
+    if len(places) == 1:
+        only = places[0]
+        return lambda row: (row[only],)
+    return itemgetter(*places) if places else lambda row: ()
+
+
+def _codes(feature: FeatureReference) -> dict[Any, int]:
+    """Return the bin of each category by the value that it is a text of."""
+    bins, kind = feature.bins, family(feature.type) if feature.type else "text"
+    codes: dict[Any, int] = {None: bins.missing}
+    for place, text in enumerate(getattr(bins, "categories", ())):
+        codes[text] = place
+        if kind == "boolean" and text in ("true", "false"):
+            codes[text == "true"] = place
+        elif kind == "number":
+            try:
+                codes[float(text)] = place
+            except ValueError:
+                continue
+    return codes
+
+
+def _code(codes: Mapping[Any, int], bins: CategoricalBins, value: Any) -> int:
+    try:
+        found = codes.get(value)
+        if found is not None:
+            return found
+        if type(value) is str:
+            return bins.other
+        return bins.bin_of(value.item() if isinstance(value, np.generic) else value)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException):
+        return bins.missing if is_missing(value) else bins.other
+
+
+def _number(value: Any) -> float:
+    if value is None or isinstance(value, str | bytes):
+        return _NAN
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    try:
+        return float(as_floats(pa.array([value]))[0])  # a date, a duration
+    except (TypeError, ValueError, OverflowError, pa.ArrowException):
+        return _NAN
