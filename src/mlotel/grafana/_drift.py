@@ -7,6 +7,7 @@ from mlotel.grafana._promql import (
     ALERTING,
     CLASS,
     COMPONENT,
+    ERROR,
     FEATURE,
     METHOD,
     MODEL,
@@ -216,6 +217,12 @@ def _predictions(at: Series, models: list[str]) -> tuple[Panel, ...]:
     by = f"({COMPONENT}, {MODEL}, {VERSION}, {VARIANT})"
     whose = f"{{{{{COMPONENT}}}}} {_MODEL_NAME} {{{{{VARIANT}}}}}"
 
+    raised = f'{ERROR}!=""'
+    failed, requests = (
+        f"sum by {_BY_MODEL} (rate({at.part(M.MLOTEL_PREDICTION_DURATION, 'count', *more)}[$__rate_interval]))"
+        for more in ((raised,), ())
+    )
+
     def latest(metric: M.Metric, called: str) -> Query:
         return Query(f"max by {by} ({at(metric)})", f"{whose} {called}")
 
@@ -304,9 +311,13 @@ def _predictions(at: Series, models: list[str]) -> tuple[Panel, ...]:
         ),
         Panel(
             "Requests that failed", "timeseries",
-            "The share of the last hour's requests (needs the rules of `mlotel rules`). Fast burns of the budget alert "
-            "as MlotelRequestErrors.",
-            (Query(at.recorded("request:errors_ratio_rate1h", *models), _MODEL_NAME),),
+            "Of the requests that `monitor.request()` saw, or that `observe` was told the duration of. "
+            "MlotelRequestErrors alerts when the budget burns fast; the service's own log has the error.",
+            (
+                Query(
+                    f"({failed} or 0 * {requests})\n/ ({requests} > 0)", _MODEL_NAME
+                ),
+            ),
             unit="percentunit", width=8, low=0,
         ),
     )  # fmt: skip

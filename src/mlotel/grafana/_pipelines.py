@@ -200,9 +200,9 @@ def _reliability(at: Series) -> tuple[Panel, ...]:
         ),
         Panel(
             "How fast the error budget burns", "timeseries",
-            "How many times faster than the objective allows, over an hour and over six (needs the rules of `mlotel "
-            "rules`). MlotelRunErrors alerts at 14.4 over one hour, and at 6 over six: then stop what is being "
-            "rolled out.",
+            "How many times faster than the objective allows, over an hour and over six; a component without a "
+            "failure has no line (needs the rules of `mlotel rules`). MlotelRunErrors alerts at 14.4 over one hour, "
+            "and at 6 over six: then stop what is being rolled out.",
             (
                 Query(_burn(at, "1h"), f"{_NAME}, 1 h"),
                 Query(_burn(at, "6h"), f"{_NAME}, 6 h"),
