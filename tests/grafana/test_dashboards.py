@@ -80,7 +80,9 @@ def test_panels_neither_overlap_nor_stick_out(uid: str) -> None:
 
 @ALL
 def test_every_panel_says_what_it_shows(uid: str) -> None:
-    """Titles are unique within a row, and each has a description of whole sentences."""
+    """Titles are unique within a dashboard, and each has a description of whole sentences."""
+    titles = [panel["title"] for panel in panels(DASHBOARDS[uid])]
+    assert len(set(titles)) == len(titles)
     for panel in panels(DASHBOARDS[uid]):
         assert panel["title"]
         assert len(panel["description"]) > 40

@@ -141,7 +141,7 @@ def _glance(at: Series) -> tuple[Panel, ...]:
             width=4, height=4,
         ),
         Panel(
-            "Stale inputs", "stat",
+            "Inputs that were stale", "stat",
             "Inputs that were too old, or had been made anew, when the current processes read them. `mlotel explain` "
             "says which: run what makes them first.",
             (Query(f"sum({at(M.MLOTEL_DATA_STALE)}) or vector(0)", instant=True),),
@@ -309,7 +309,8 @@ def _elasticity(at: Series, everything: Series) -> tuple[Panel, ...]:
     return (
         Panel(
             "Duration: median and 95th percentile", "timeseries",
-            "Of the runs within the window, from the buckets of the collector's span metrics. If the data has not "
+            "Of the runs within the window, from the buckets of the collector's span metrics, to which the first run "
+            "since the collector's start is not a rise. If the data has not "
             "grown, compare a slow run with a fast one by `mlotel diff`; the points lead to them.",
             (
                 Query(quantile(0.5, at.part(DURATIONS, "bucket"), "$window", by), f"{_NAME} p50"),
@@ -318,7 +319,7 @@ def _elasticity(at: Series, everything: Series) -> tuple[Panel, ...]:
             unit="s", low=0, links=(TO_COMPONENT,),
         ),
         Panel(
-            "Active runs", "timeseries",
+            "Runs under way", "timeseries",
             "Runs that are under way. More of them while nothing ends is a jam.",
             (Query(f"sum by {BY_RUN} ({at(M.MLOTEL_RUN_ACTIVE)})", _NAME),),
             low=0, links=(TO_COMPONENT,),
