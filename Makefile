@@ -57,7 +57,10 @@ check: lint types layers semconv-check ## lint, types, layers, and whether gener
 bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
 	@for script in benchmarks/bench_*.py; do $(DEV)/bin/python $$script || exit 1; done
 
-.PHONY: semconv lock
+.PHONY: semconv dashboards lock
+dashboards: $(DEV)/.ready ## generate dashboards/*.json for Grafana
+	@$(DEV)/bin/mlotel dashboards --output dashboards
+
 semconv: $(DEV)/.ready ## generate the names' constants and docs from semconv/*.yaml
 	@$(DEV)/bin/python tools/semconv.py
 

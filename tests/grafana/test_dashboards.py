@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -51,6 +53,14 @@ def test_there_are_four_that_alerts_and_links_can_name() -> None:
     assert DASHBOARDS.keys() == {"mlotel-pipelines", "mlotel-drift", "mlotel-component", "mlotel-lineage"}
     linked = set(re.findall(r"/d/([\w-]+)\?", json.dumps(DASHBOARDS)))
     assert linked <= DASHBOARDS.keys()
+
+
+@ALL
+def test_the_library_reads_them_as_they_are(uid: str) -> None:
+    """Grafana's own types take each file in, and give it back with nothing lost or added."""
+    read = models.Dashboard.from_json(DASHBOARDS[uid])
+
+    assert json.loads(json.dumps(read, cls=JSONEncoder)) == DASHBOARDS[uid]
 
 
 @ALL
