@@ -24,7 +24,7 @@ from grafana_queries import BUILT_IN, FOLDER, load, metrics, panels, queries, us
 from mlotel.drift import Reference
 from mlotel.errors import ConfigurationError
 from mlotel.grafana import Options, dashboards, write
-from mlotel.rules import RecordingRule, generate
+from mlotel.rules import AlertRule, RecordingRule, generate
 from mlotel.semconv import metrics as M
 from mlotel.semconv.metrics import Metric
 
@@ -166,6 +166,24 @@ def test_every_metric_exists(known: set[str]) -> None:
     assert len(asked) > 30
     assert asked - {"up", "ALERTS"} <= known
     assert listed - labels <= known
+
+
+def test_no_query_names_a_bucket() -> None:
+    """Prometheus 3 writes le="1.0" where 2 wrote le="1", so that a query with either is right on one of them."""
+    assert [each for each in queries("prometheus") if re.search(r"\ble\s*(=|!)", each.text)] == []
+
+
+def test_the_links_of_alerts_lead_to_dashboards_and_their_variables() -> None:
+    """What `mlotel rules` writes as an alert's dashboard_url is an address that there is."""
+    reference = Reference.fit(pa.table({"x": np.arange(2_000.0), "prediction": np.ones(2_000)}), model="m", version="1")
+    rules = [rule for group in generate([reference]) for rule in group.rules if isinstance(rule, AlertRule)]
+    urls = [rule.annotations["dashboard_url"] for rule in rules if "dashboard_url" in rule.annotations]
+
+    assert urls
+    for url in urls:
+        uid = re.findall(r"/d/([\w-]+)\?", url)[0]
+        defined = {each["name"] for each in DASHBOARDS[uid]["templating"]["list"]}
+        assert set(re.findall(r"var-(\w+)=", url)) <= defined, url
 
 
 def test_the_pieces_of_promql_are_found() -> None:

@@ -183,7 +183,7 @@ def test_the_numbers_are_those_of_the_runs(prometheus: Prometheus) -> None:
     assert eventually(lambda: ask(prometheus, panel("Inputs that were stale")) == [1.0])
     assert eventually(lambda: ask(prometheus, panel("Retries that helped")) == [1.0])
     assert ask(prometheus, panel("Time in the queue")) == [3.0]
-    assert ask(prometheus, panel("Serving: replicas")) == [1.0]
+    assert ask(prometheus, panel("Serving: replicas at work")) == [1.0]
     score = {**VALUES, "component": "score"}
     rows = prometheus.query(filled_in(panel("Rows", dashboard="mlotel-component").text, score))
     assert {(labels["mlotel_artifact_name"], value) for labels, value in rows} == {("features", 2000), ("scores", 2000)}

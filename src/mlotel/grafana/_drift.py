@@ -19,6 +19,7 @@ from mlotel.grafana._promql import (
     pipelines,
     prometheus,
     quantile,
+    replicas,
     values_of,
 )
 from mlotel.grafana._values import Dashboard, Link, Options, Panel, Query, Row
@@ -298,15 +299,10 @@ def _predictions(at: Series, models: list[str]) -> tuple[Panel, ...]:
             width=8, low=0, thresholds=((None, _WARN), (500, _GOOD)),
         ),
         Panel(
-            "Replicas of serving", "timeseries",
-            "Processes whose counts the rules add up. Fewer than were deployed: some are down, or their telemetry is.",
-            (
-                Query(
-                    f"count by {_BY_MODEL} (count by ({MODEL}, {VERSION}, job, instance) "
-                    f"({Series(at.options, *models)(M.MLOTEL_FEATURE_VALUES)}))",
-                    _MODEL_NAME,
-                ),
-            ),
+            "Replicas at work", "timeseries",
+            "Processes that were asked something, whose counts the rules add up. Fewer than were deployed: some are "
+            "down or get no requests, or their telemetry is lost.",
+            (Query(replicas(Series(at.options, *models)), _MODEL_NAME),),
             width=8, low=0, decimals=0,
         ),
         Panel(

@@ -26,6 +26,7 @@ from mlotel.grafana._promql import (
     pipelines,
     prometheus,
     quantile,
+    replicas,
     values_of,
 )
 from mlotel.grafana._values import Dashboard, Link, Options, Panel, Query, Row
@@ -305,7 +306,6 @@ def _elasticity(at: Series, everything: Series) -> tuple[Panel, ...]:
     by = f"{PIPELINE}, {COMPONENT}"
     model = f"{{{{{MODEL}}}}} {{{{{VERSION}}}}}"
     by_model = f"({MODEL}, {VERSION})"
-    replicas = f"count by ({MODEL}, {VERSION}, job, instance) ({everything(M.MLOTEL_FEATURE_VALUES)})"
     return (
         Panel(
             "Duration: median and 95th percentile", "timeseries",
@@ -343,10 +343,10 @@ def _elasticity(at: Series, everything: Series) -> tuple[Panel, ...]:
             unit="ops", width=8, low=0,
         ),
         Panel(
-            "Serving: replicas", "timeseries",
-            "Processes that export what a version of a model is asked. Fewer than were deployed: some are down, or "
-            "their telemetry is.",
-            (Query(f"count by {by_model} ({replicas})", model),),
+            "Serving: replicas at work", "timeseries",
+            "Processes that were asked something. Fewer than were deployed: some are down or get no requests, or their "
+            "telemetry is lost.",
+            (Query(replicas(everything), model),),
             width=8, low=0, decimals=0,
         ),
     )  # fmt: skip
@@ -408,6 +408,6 @@ def _objectives(chosen: float) -> str:
 def _from_table() -> Link:
     return Link(
         "Component",
-        "/d/mlotel-component?${__url_time_range}&${datasource:queryparam}&var-pipeline=${__data.fields.Pipeline}"
+        "/d/mlotel-component?${__url_time_range}&${datasource:queryparam}&${pipeline:queryparam}"
         "&var-component=${__data.fields.Component}",
     )

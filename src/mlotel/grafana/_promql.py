@@ -38,6 +38,7 @@ __all__ = [
     "pipelines",
     "prometheus",
     "quantile",
+    "replicas",
     "values_of",
 ]
 
@@ -61,9 +62,9 @@ BY_RUN = f"({PIPELINE}, {COMPONENT})"
 TO_COMPONENT = Link(
     "Component",
     f"/d/mlotel-component?${{__url_time_range}}&${{datasource:queryparam}}"
-    f"&var-pipeline=${{__field.labels.{PIPELINE}}}&var-component=${{__field.labels.{COMPONENT}}}",
+    f"&${{pipeline:queryparam}}&var-component=${{__field.labels.{COMPONENT}}}",
 )
-"""From a series to the dashboard of its component."""
+"""From a series to the dashboard of its component, where a variable chooses the pipeline."""
 
 
 class Series:
@@ -134,3 +135,12 @@ def mean_of_latest(at: Series, histogram: Metric, by: str) -> str:
 def ages(at: Series, by: str) -> str:
     """Return how long ago the latest success was, in seconds."""
     return f"time() - max by {by} ({at(M.MLOTEL_RUN_LAST_SUCCESS_TIME)})"
+
+
+def replicas(at: Series) -> str:
+    """Return how many processes counted something for each version of a model.
+
+    That they export something says nothing: the collector goes on to offer what an ended process sent.
+    """
+    counted = f"sum by ({MODEL}, {VERSION}, job, instance) (increase({at(M.MLOTEL_FEATURE_VALUES)}[$__rate_interval]))"
+    return f"count by ({MODEL}, {VERSION}) ({counted} > 0)"
