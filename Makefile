@@ -21,14 +21,14 @@ demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeg
 	@$(DEMO)/bin/python examples/flights/run.py --stack
 
 .PHONY: test test-fast test-lowest stack-check python-check
-test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus and Chromium on PATH)
+test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus, Chromium and Java on PATH)
 	@$(DEV)/bin/python -m pytest
 
-test-fast: $(DEV)/.ready ## run the tests that need neither stack nor browser
-	@$(DEV)/bin/python -m pytest -m "not stack and not browser"
+test-fast: $(DEV)/.ready ## run the tests that need neither stack, nor browser, nor Java
+	@$(DEV)/bin/python -m pytest -m "not stack and not browser and not spark"
 
 test-lowest: $(LOWEST)/.ready ## the same on the lowest versions declared
-	@$(LOWEST)/bin/python -m pytest -m "not stack and not browser and not tools"
+	@$(LOWEST)/bin/python -m pytest -m "not stack and not browser and not spark and not tools"
 
 # Before anything is downloaded: what cannot be tested here is told first.
 stack-check: python-check
@@ -56,6 +56,10 @@ check: lint types layers semconv-check ## lint, types, layers, and whether gener
 .PHONY: bench
 bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
 	@for script in benchmarks/bench_*.py; do $(DEV)/bin/python $$script || exit 1; done
+
+.PHONY: bench-drift
+bench-drift: $(DEV)/.ready ## simulate: how often drift alarms where nothing changed, and what it finds
+	@$(DEV)/bin/python benchmarks/drift_simulation.py
 
 .PHONY: semconv dashboards lock
 dashboards: $(DEV)/.ready ## generate dashboards/*.json for Grafana

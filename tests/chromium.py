@@ -29,12 +29,12 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-    from mlotel_stack import chromium
+    from mlotel_stack.distribution import CHROMIUM
 
     arguments = ["--disable-gpu", "--disable-dev-shm-usage"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium's sandbox does not start as root
-    executable = chromium.ensure()
+    executable = CHROMIUM.ensure()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield opened

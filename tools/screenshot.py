@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from playwright.sync_api import sync_playwright
 
-from mlotel_stack import chromium
+from mlotel_stack.distribution import CHROMIUM
 
 
 def main(out: str, size: str, store: str, path: str, *texts: str) -> None:
@@ -30,7 +30,7 @@ def main(out: str, size: str, store: str, path: str, *texts: str) -> None:
     try:
         address = next(line.strip() for line in server.stdout if re.search(r"\?token=", line))
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium.ensure(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=CHROMIUM.ensure(), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
             page.goto(address)
             page.goto(address.partition("/?")[0] + path)

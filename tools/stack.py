@@ -20,7 +20,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from mlotel_stack import Settings, Stack, StackError, builds, cache_dir, chromium, programs
+from mlotel_stack import Settings, Stack, StackError, builds, cache_dir, distribution, programs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,12 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Say in one line whether the stack, and the browser that tests look at pages with, can be had."""
+    """Say in one line whether the stack, and the browser and Java that tests need, can be had."""
     found = programs.find(cache_dir())
-    if problems := programs.lacking(found) + chromium.lacking():
+    packages = distribution.ALL
+    if problems := programs.lacking(found) + [problem for each in packages for problem in each.lacking()]:
         raise StackError("; ".join(problems))
     to_get = [name for name in programs.NAMES if name not in found]
-    to_get += [] if chromium.find() else ["chromium"]
+    to_get += [each.title for each in packages if each.find() is None]
     print(f"stack: can be had; still to get: {', '.join(to_get)}" if to_get else "stack: all programs are there")
     return 0
 

@@ -1,8 +1,9 @@
 """Predict: how late each flight of one month arrives, as known when it leaves the gate.
 
-    python predict.py features/2013-12.parquet model.joblib predictions/2013-12.parquet
+    python predict.py features/2013-12.parquet model.joblib reference.json predictions/2013-12.parquet
 
-What the predictions look like (mean, spread, skewness and so on) is recorded by log_predictions.
+What the predictions look like (mean, spread, skewness and so on) is recorded by log_predictions; how the features
+differ from the reference, by read_table.
 """
 
 import sys
@@ -16,11 +17,12 @@ import mlotel
 from mlotel.io import read_table, write_table
 
 
-def predict(features: Path, model: Path, predictions: Path) -> None:
+def predict(features: Path, model: Path, reference: Path, predictions: Path) -> None:
     with mlotel.component("predict", version="1", pipeline="flights") as run:
         month = features.stem
         run.set_tag("month", month)
-        rows = read_table(features, f"features/{month}", type="features")
+        run.log_input(reference, "reference", type="reference")
+        rows = read_table(features, f"features/{month}", type="features", reference=reference)
         estimator = joblib.load(run.log_input(model, "model", type="model"))
 
         lost = estimator.predict(np.column_stack([rows[name] for name in rows.column_names if name != "key"]))

@@ -57,9 +57,10 @@ def steps(raw: Path, every: int) -> Iterator[list[str]]:
     yield ["ingest.py", str(raw), "raw.parquet", str(every)]
     yield ["clean.py", "raw.parquet", "flights.parquet", "arrivals.parquet"]
     yield ["featurize.py", "flights.parquet", "features"]
-    yield ["train.py", "features", "arrivals.parquet", "model.joblib", str(TRAINING_MONTHS)]
+    yield ["train.py", "features", "arrivals.parquet", "model.joblib", "reference.json", str(TRAINING_MONTHS)]
     for month in MONTHS:
-        yield ["predict.py", f"features/{month}.parquet", "model.joblib", f"predictions/{month}.parquet"]
+        features, predictions = f"features/{month}.parquet", f"predictions/{month}.parquet"
+        yield ["predict.py", features, "model.joblib", "reference.json", predictions]
     yield ["evaluate.py", "predictions", "arrivals.parquet", "scores.parquet"]
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 from opentelemetry import trace
@@ -26,7 +25,8 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
 if TYPE_CHECKING:
-    from mlotel._comparison import Comparison
+    import pyarrow as pa
+
     from mlotel._run import ActiveRun
 
 __all__ = ["MAX_ARTIFACTS", "Artifacts", "Direction", "Item"]
@@ -35,8 +35,6 @@ MAX_ARTIFACTS = 100
 """Artifacts of one direction that get a span of their own; the rest is told by one manifest."""
 
 _MANIFEST_PART = 500  # entries in one event: a record of some 50 KB
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Direction = Literal["input", "output"]
 
@@ -52,6 +50,7 @@ class Item:
         "name",
         "obj",
         "path",
+        "profile",
         "reference",
         "scope",
         "type",
@@ -70,6 +69,7 @@ class Item:
         derived_from: object = (),
         labels: Sequence[str] = (),
         reference: object = None,
+        profile: bool = False,
     ) -> None:
         path = _absolute(obj) if isinstance(obj, os.PathLike) else None
         if name is None:
@@ -86,7 +86,22 @@ class Item:
         self.derived_from = derived_from
         self.labels = labels
         self.reference = reference
+        self.profile = profile
         self.path = path
+
+
+class Watcher(Protocol):
+    """Reads a table along with its digest, and tells what it found."""
+
+    def read(self, batch: pa.RecordBatch) -> None: ...
+
+    def attributes(self) -> Mapping[str, Any]:
+        """What the artifact's span is to say."""
+        ...
+
+    def tell(self, context: SpanContext, labels: Mapping[str, str]) -> None:
+        """Emit events and metrics."""
+        ...
 
 
 class Artifacts:
@@ -109,21 +124,27 @@ class Artifacts:
     def log(self, item: Item) -> ArtifactContext | None:
         """Record an artifact; return the context that a carrier may take along with an output."""
         start_ns = self._run._now()
-        comparison = None if item.reference is None else self._comparison(item)
-        if comparison is None:
-            return self._record(item, self.fingerprint(item), start_ns)
-        found = self.fingerprint(item, readers=[comparison.read])
-        return self._record(item, found, start_ns, comparison)
+        watchers = self._watchers(item)
+        return self._record(item, self.fingerprint(item, watchers=watchers), start_ns, watchers)
 
-    def _comparison(self, item: Item) -> Comparison | None:
-        """Return what compares a table with its reference while it is digested; None where that cannot be done."""
-        from mlotel._comparison import Comparison, reference_of  # loaded where something is compared
-
+    def _watchers(self, item: Item) -> Sequence[Watcher]:
+        """Return what reads a table along while it is digested, as far as it is of use."""
+        found: list[Watcher] = []
         try:
-            return Comparison(self._run, reference_of(item.reference), item.name)
+            if item.reference is not None:
+                from mlotel._comparison import Comparison, reference_of  # loaded where something is compared
+
+                found.append(Comparison(self._run, reference_of(item.reference), item.name))
         except Exception as error:  # the artifact is recorded all the same
             guard(f"reference of {item.name!r} of component {self._run.name!r}", error)
-            return None
+        try:
+            if item.profile:
+                from mlotel._statistics import Statistics  # and this where something is profiled
+
+                found.append(Statistics(self._run, item.name, item.direction))
+        except Exception as error:
+            guard(f"profile of {item.name!r} of component {self._run.name!r}", error)
+        return found
 
     def log_once(self, item: Item) -> Fingerprint:
         """Record an input unless this run has read or written its content before; return what is found about it."""
@@ -143,16 +164,17 @@ class Artifacts:
     def log_content(self, item: Item, content: object) -> None:
         """Record a file by the table that was read from it, so that it is not read twice."""
         start_ns = self._run._now()
-        found = self.fingerprint(item, content)
-        self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns)
+        watchers = self._watchers(item)
+        found = self.fingerprint(item, content, watchers=watchers)
+        self._record(item, replace(found, size=os.path.getsize(item.path or "")), start_ns, watchers)
 
     def _record(
-        self, item: Item, found: Fingerprint, start_ns: int, comparison: Comparison | None = None
+        self, item: Item, found: Fingerprint, start_ns: int, watchers: Sequence[Watcher] = ()
     ) -> ArtifactContext | None:
         """Record an artifact of which it is known what it is. Raises RetractedError where it must not be read."""
-        span, refused = self._open(item, found, start_ns, {} if comparison is None else comparison.judge())
-        if comparison is not None:
-            comparison.tell((self._run.span if span is None else span).get_span_context(), self._run._labels)
+        span, refused = self._open(item, found, start_ns, [each.attributes() for each in watchers])
+        for each in watchers:
+            each.tell((self._run.span if span is None else span).get_span_context(), self._run._labels)
         written = None if span is None else self._close(span, item, found, start_ns)
         if refused is not None:
             raise refused
@@ -198,10 +220,10 @@ class Artifacts:
             if entries:
                 self._manifest(direction, entries)
 
-    def fingerprint(self, item: Item, content: object = None, *, readers: Sequence[Any] = ()) -> Fingerprint:
+    def fingerprint(self, item: Item, content: object = None, *, watchers: Sequence[Watcher] = ()) -> Fingerprint:
         """Return what is found about an artifact's content, or that of a table read from it.
 
-        `readers` are handed the batches of a table.
+        A table is read by `watchers` too.
 
         What stands against it is a note, not an exception.
         """
@@ -214,7 +236,9 @@ class Artifacts:
             guard(f"artifact {item.name!r} of component {self._run.name!r}", mistake)
         try:
             found: Fingerprint = self._runtime.fingerprint(
-                item.obj if content is None else content, scope=item.scope, **({"readers": readers} if readers else {})
+                item.obj if content is None else content,
+                scope=item.scope,
+                readers=[each.read for each in watchers],
             )
         except Exception as error:
             # what is known of it (its name, where it should be) is kept all the same
@@ -223,7 +247,7 @@ class Artifacts:
         return found
 
     def _open(
-        self, item: Item, found: Fingerprint, start_ns: int, more: Mapping[str, Any] = _NOTHING
+        self, item: Item, found: Fingerprint, start_ns: int, more: Sequence[Mapping[str, Any]] = ()
     ) -> tuple[trace.Span | None, RetractedError | None]:
         """Return the artifact's I/O span, still open, or None past the cap; and why it must not be read, if so.
 
@@ -262,8 +286,8 @@ class Artifacts:
         for key, value in zip(_DESCRIPTION, _describe(found), strict=True):
             if value is not None:
                 attributes.setdefault(key, value)
-        if more:
-            attributes.update(more)
+        for each in more:
+            attributes.update(each)
         stale: Sequence[Staleness] = ()
         borne: Sequence[RetractedLabel] = ()
         if direction == "input":

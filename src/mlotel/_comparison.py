@@ -109,14 +109,14 @@ class Comparison:
         return [each.name for each in self._reference.features]
 
     def read(self, batch: pa.RecordBatch) -> None:
-        """Count a batch of the table; what cannot be counted is told when it is judged."""
+        """Count a batch of the table; what cannot be counted is told at the end."""
         if self._failed is None:
             try:
                 self._counter.add(batch)
             except Exception as error:
                 self._failed = error
 
-    def judge(self) -> Mapping[str, Any]:
+    def attributes(self) -> Mapping[str, Any]:
         """Judge what was counted and return what the span says about it: nothing where it could not be compared."""
         try:
             if self._failed is not None:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlotel._column import column_of
+from mlotel._runtime import guard
+from mlotel.errors import StoreError
 from mlotel.semconv import attributes as A
 from mlotel.store.predictions.keys import key_text
 from mlotel.store.predictions.rows import KeyedRows
@@ -108,6 +110,11 @@ def _keep(
     elif run._runtime.spans_leave and before + len(hashes) <= MOST_SPANS:
         texts = [None] * len(hashes) if labels is None else labels.to_pylist()
         _tell(run, hashes, values.to_pylist(), texts, about)
+    elif run._runtime.spans_leave and sink is None:
+        lost = (
+            f"a run's keys past {MOST_SPANS} are kept in a store alone, and there is none: set MLOTEL_STORE to a folder"
+        )
+        guard(f"predictions of component {run.name!r}", StoreError(lost))
     return len(hashes)
 
 

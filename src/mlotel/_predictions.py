@@ -107,7 +107,7 @@ def log(
 
         total.comparison = _comparison.of_predictions(run, column, reference, total.comparison)
     if total.comparison is not None:
-        attributes.update(total.comparison.judge())
+        attributes.update(total.comparison.attributes())
     run.span.set_attributes(attributes)
     if total.comparison is not None:
         total.comparison.tell(run.span.get_span_context(), {**run._labels, **labels})

@@ -238,6 +238,7 @@ class ActiveRun:
         context: ArtifactContext | None = None,
         labels: Sequence[str] = (),
         reference: Reference | str | os.PathLike[str] | None = None,
+        profile: bool = False,
     ) -> T:
         """Record that this run read `obj`, and return `obj`.
 
@@ -251,6 +252,8 @@ class ActiveRun:
             labels: Labels to give it, which pass to what is derived from it.
             reference: A `mlotel.drift.Reference`, or the path of a saved one, that a table is compared with in the pass
                 in which it is digested: what has drifted stands on its span, in events and in metrics.
+            profile: Whether statistics of a table's columns (missing values, moments, quantiles, distinct values) are
+                computed in that pass, for the span and for metrics.
 
         Raises:
             RetractedError: It bears a retracted label whose time is up, and the component was made with
@@ -258,7 +261,7 @@ class ActiveRun:
         """
         try:
             if self._recording:
-                self._artifacts.log(Item("input", obj, name, type, uri, scope, context, (), labels, reference))
+                self._artifacts.log(Item("input", obj, name, type, uri, scope, context, (), labels, reference, profile))
         except RetractedError:
             raise
         except Exception as error:
@@ -276,6 +279,7 @@ class ActiveRun:
         derived_from: object = (),
         labels: Sequence[str] = (),
         reference: Reference | str | os.PathLike[str] | None = None,
+        profile: bool = False,
         sidecar: bool = False,
     ) -> T:
         """Record that this run wrote `obj`, and return `obj`.
@@ -290,11 +294,12 @@ class ActiveRun:
                 run's inputs by default.
             labels: Labels to give it, which pass to what is derived from it.
             reference: What a table is compared with, as for `log_input`.
+            profile: Whether its columns are profiled, as for `log_input`.
             sidecar: Whether to write the trace context into a file beside it, ``NAME.mlotel.json``.
         """
         try:
             if self._recording:
-                item = Item("output", obj, name, type, uri, scope, None, derived_from, labels, reference)
+                item = Item("output", obj, name, type, uri, scope, None, derived_from, labels, reference, profile)
                 written = self._artifacts.log(item)
                 if sidecar and written is not None and item.path is not None:
                     sidecar_file.write(Path(item.path), written)
@@ -308,11 +313,11 @@ class ActiveRun:
             self._io = Artifacts(self)
         return self._io
 
-    def _read(self, path: Path, content: object, name: str | None, type: str | None) -> None:
+    def _read(self, path: Path, content: object, name: str | None, type: str | None, reference: object) -> None:
         """Record a file as an input by the table that was read from it."""
         try:
             if self._recording:
-                self._artifacts.log_content(Item("input", path, name, type), content)
+                self._artifacts.log_content(Item("input", path, name, type, reference=reference), content)
         except RetractedError:  # the component asked for it
             raise
         except Exception as error:

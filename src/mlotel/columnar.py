@@ -16,7 +16,17 @@ from mlotel.errors import ArtifactError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TABLE_SUFFIXES", "TableSource", "is_table", "open_path", "open_table", "table_suffix"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "TableSource",
+    "is_dataset",
+    "is_table",
+    "open_dataset",
+    "open_folder",
+    "open_path",
+    "open_table",
+    "table_suffix",
+]
 
 TABLE_SUFFIXES = (".parquet", ".feather", ".arrow", ".ipc")
 _LONGEST_SUFFIX = max(map(len, TABLE_SUFFIXES))
@@ -308,3 +318,62 @@ def _from_ipc(path: str) -> TableSource:
                 yield from pa.ipc.open_stream(again, options=options)
 
     return TableSource(schema, batches)
+
+
+def is_dataset(obj: object) -> bool:
+    """Whether `obj` is a `pyarrow.dataset.Dataset`: files, or tables, that are read as one and bit by bit."""
+    dataset = sys.modules.get("pyarrow.dataset")
+    return dataset is not None and isinstance(obj, dataset.Dataset)
+
+
+def open_dataset(dataset: Any) -> TableSource:
+    """Return a `pyarrow.dataset.Dataset` as a TableSource that holds a few batches at a time."""
+    import pyarrow.dataset as ds
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        # What is read ahead is held in memory: columns of whole row groups, batches, and those of the next files.
+        options = {"batch_size": _BLOCK_ROWS, "batch_readahead": 1, "fragment_readahead": 1, "use_threads": False}
+        if isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat):
+            options["fragment_scan_options"] = ds.ParquetFragmentScanOptions(
+                use_buffered_stream=True, buffer_size=1 << 16, pre_buffer=False
+            )
+        yield from dataset.scanner(**options).to_batches()
+
+    return TableSource(dataset.schema, batches)
+
+
+def open_folder(path: str | os.PathLike[str]) -> TableSource:
+    """Return the Parquet, Feather or Arrow IPC files in a folder, and in folders in it, as one table.
+
+    Folders called ``name=value`` make a column. A column that some files lack is null there; of types that differ the
+    wider one is taken. Files that begin with ``.`` or ``_`` are left out, and those of other formats.
+
+    Raises:
+        ArtifactError: there are no such files, or those of several formats, or they do not make one table.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from pyarrow.fs import LocalFileSystem
+
+    name = os.fspath(path)
+    names = sorted(os.path.join(folder, file) for folder, _, files in os.walk(name) for file in files)
+    found = [each for each in names if table_suffix(each) and not _is_hidden(each, name)]
+    formats = {"parquet" if table_suffix(each) == ".parquet" else "ipc" for each in found}
+    if len(formats) != 1:
+        what = "no table files" if not formats else "Parquet and Arrow files side by side"
+        raise ArtifactError(
+            f"{name}: {what} in this folder (known suffixes: {', '.join(TABLE_SUFFIXES)}): name one file"
+        )
+    format = ds.IpcFileFormat() if formats == {"ipc"} else ds.ParquetFileFormat()
+    options = ds.FileSystemFactoryOptions(name, ds.HivePartitioning.discover())
+    try:
+        factory = ds.FileSystemDatasetFactory(LocalFileSystem(), found, format, options)
+        first = factory.finish()  # with the columns of the first file, and those that folders stand for
+        schemas = [*(each.physical_schema for each in first.get_fragments()), first.schema]
+        return open_dataset(factory.finish(pa.unify_schemas(schemas, promote_options="permissive")))
+    except Exception as error:
+        raise ArtifactError(f"{name}: its files cannot be read as one table: {_first_line(error)}") from error
+
+
+def _is_hidden(path: str, folder: str) -> bool:
+    return any(part.startswith((".", "_")) for part in os.path.relpath(path, folder).split(os.sep))

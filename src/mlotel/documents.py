@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from mlotel.lineage import ComponentSummary, Record, SubWorkflow, component_tags, node_id, run_tags
 from mlotel.model import RUN_STATES, Artifact, Drift, Lineage, Link, Run, Staleness
 from mlotel.semconv import attributes as A
@@ -22,6 +24,13 @@ __all__ = [
     "tags_document",
     "timestamp",
 ]
+
+_COLUMN: Mapping[str, Any] = {
+    "column": str,
+    "type": str,
+    **dict.fromkeys(("missing", "missing_ratio", "distinct", "mean", "std", "skewness", "kurtosis"), float),
+    **dict.fromkeys(("min", "p5", "p50", "p95", "max"), float),
+}
 
 _EPOCH = datetime(1970, 1, 1)  # in UTC, as everything here
 
@@ -192,7 +201,20 @@ def _artifact_document(artifact: Artifact) -> dict[str, Any]:
         "schema_digest": artifact.schema_digest,
         "note": artifact.note,
         "drift": None if artifact.drift is None else drift_document(artifact.drift),
+        "profile": None if artifact.profile is None else profile_document(artifact.profile),
     }
+
+
+def profile_document(profile: str) -> list[dict[str, Any]] | None:
+    """Return the statistics of columns as ``$defs/profile`` of `run.schema.json` describes them; None of other JSON."""
+    try:
+        found = orjson.loads(profile)
+    except orjson.JSONDecodeError:  # cut by a backend, or written by somebody else
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        return None
+    columns = ({key: each[key] for key in _COLUMN if isinstance(each.get(key), _COLUMN[key])} for each in found)
+    return [each for each in columns if {"column", "type"} <= each.keys()]
 
 
 def drift_document(drift: Drift) -> dict[str, Any]:

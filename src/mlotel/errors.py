@@ -40,6 +40,7 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "nearest",
+    "unknown_component",
 ]
 
 
@@ -126,3 +127,13 @@ def nearest(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str:
 
     close = get_close_matches(name[:255], known, n=3, cutoff=cutoff)
     return f": did you mean {' or '.join(repr(each) for each in close)}?" if close else ""
+
+
+def unknown_component(name: str, known: Sequence[str]) -> str:
+    """Return the sentence that there are no runs of this component, with the names it may be a slip of.
+
+    Args:
+        name: what was asked for.
+        known: the components that there are.
+    """
+    return f"no runs of component {name!r}{nearest(name, known) or ': `mlotel components` lists those that ran'}"

@@ -2,7 +2,7 @@
 
 An input is stale by age where it was written more than a threshold before the run began. It is stale by a fresher run
 where the component that wrote it has a run that began later than the writing one and before the reading one, and ended
-ok. A run that wrote the same content again made nothing fresher.
+ok. A run that wrote the same content again made nothing fresher; where the latest thousand did, the search ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mlotel.model import Run, Staleness
 __all__ = ["STALE_AFTER_NS", "Later", "Made", "Read", "days", "judge"]
 
 _SECOND = 10**9
+_SAME = 1000  # runs one after another that wrote the same again: how far back is looked for one that did not
 _UNITS = (("day", 86_400 * _SECOND), ("hour", 3600 * _SECOND), ("minute", 60 * _SECOND), ("second", _SECOND))
 
 STALE_AFTER_NS = 30 * 86_400 * _SECOND
@@ -127,6 +128,7 @@ def _latest(read: Read, producer: Made, later: Later, after_ns: int, before_ns: 
     """Return the latest run between two times that made anew what was read, and had ended ok by now."""
     if before_ns - after_ns < 2:
         return None
+    same = 0
     for each in later(producer, after_ns, before_ns):
         if (
             after_ns < each.start_ns < before_ns
@@ -134,9 +136,12 @@ def _latest(read: Read, producer: Made, later: Later, after_ns: int, before_ns: 
             and each.ended_ok_ns is not None
             and (now_ns is None or each.ended_ok_ns <= now_ns)
             and each.run_id != read.run_id
-            and (read.digest is None or read.digest not in each.digests)
         ):
-            return each
+            if read.digest is None or read.digest not in each.digests:
+                return each
+            same += 1
+            if same == _SAME:
+                return None
     return None
 
 

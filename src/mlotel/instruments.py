@@ -39,6 +39,7 @@ class Instruments:
         self._missing = meter.create_gauge(*M.MLOTEL_DATA_MISSING_RATIO[:3])
         self._stale = meter.create_counter(*M.MLOTEL_DATA_STALE[:3])
         self._predictions = meter.create_counter(*M.MLOTEL_PREDICTION_COUNT[:3])
+        self._statistic = meter.create_gauge(*M.MLOTEL_DATA_STATISTIC[:3])
         self._drift = meter.create_gauge(*M.MLOTEL_DRIFT_SCORE[:3])
         self._alarm = meter.create_gauge(*M.MLOTEL_DRIFT_ALARM[:3])
         self._statistics = {
@@ -120,6 +121,12 @@ class Instruments:
         """Record a metric that the user logged."""
         if self.enabled:
             self._metric.set(value, {**component, A.MLOTEL_METRIC_NAME: name})
+
+    def statistics(self, labels: Mapping[str, str], values: Mapping[str, float]) -> None:
+        """Record statistics of a column of the latest table, by their names."""
+        if self.enabled:
+            for name, value in values.items():
+                self._statistic.set(value, {**labels, A.MLOTEL_DATA_STATISTIC_NAME: name})
 
     def drift(
         self, labels: Mapping[str, str], feature: str, *, alarm: bool, scores: Mapping[str, float | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -15,6 +15,9 @@ from mlotel import columnar, uris
 from mlotel._run import current_run
 from mlotel.carriers import arrow
 from mlotel.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from mlotel.drift import Reference
 
 __all__ = ["read_table", "write_table"]
 
@@ -27,6 +30,7 @@ def read_table(
     *,
     columns: Sequence[str] | None = None,
     type: str | None = None,
+    reference: Reference | str | os.PathLike[str] | None = None,
 ) -> pa.Table:
     """Return the table in a Parquet, Feather or Arrow IPC file, and record it as an input of the current run.
 
@@ -37,6 +41,7 @@ def read_table(
         name: What the artifact is called; the file's name by default.
         columns: The columns to read; all by default. What is recorded is the whole file.
         type: dataset, features, predictions, …; dataset by default.
+        reference: What the table is compared with, as for `ActiveRun.log_input`.
 
     Raises:
         ArtifactError: the ending is not known, the file is not what its ending says, or `path` is a URI.
@@ -46,7 +51,7 @@ def read_table(
     kind = _format(path)
     run = current_run()
     if run is not None and columns is not None:
-        run.log_input(path, name, type=type)
+        run.log_input(path, name, type=type, reference=reference)
     try:
         if kind == "parquet":
             table = pq.read_table(path, columns=None if columns is None else list(columns))
@@ -55,7 +60,7 @@ def read_table(
     except pa.ArrowException as error:
         raise ArtifactError(f"{path} cannot be read as {kind}: {error}") from error
     if run is not None and columns is None:
-        run._read(path, table, name, type)
+        run._read(path, table, name, type, reference)
     return arrow.strip(table)
 
 

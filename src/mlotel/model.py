@@ -81,7 +81,7 @@ class Artifact:
 
     `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
     output was said to come from; empty means all inputs of the run. `missing` counts null cells. `drift` is None where
-    it was not compared with a reference.
+    it was not compared with a reference. `profile` holds statistics of a table's columns as JSON, where there are any.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Artifact:
     derived_from: tuple[str, ...] = ()
     missing: int | None = None
     drift: Drift | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

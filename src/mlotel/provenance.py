@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterable
@@ -66,8 +67,9 @@ class ProcessIdentity:
 def git() -> Git:
     """Return the state of the repository of the main script, or else of the working directory.
 
-    Nothing is written and no program of the repository's configuration is run (``core.fsmonitor`` may name one).
-    Waits for one second at most, once per process.
+    A program that is installed (pytest, an orchestrator's worker) is no script of the user's, whatever repository its
+    environment lies in. Nothing is written and no program of the repository's configuration is run (``core.fsmonitor``
+    may name one). Waits for one second at most, once per process.
     """
     folder = _repository(_code_folders())
     if folder is None:
@@ -85,12 +87,19 @@ def git() -> Git:
 
 def _code_folders() -> Iterable[Path]:
     main = getattr(sys.modules.get("__main__"), "__file__", None)
-    if main:
-        yield Path(os.path.abspath(main)).parent
+    if main and not _is_installed(folder := Path(os.path.abspath(main)).parent):
+        yield folder
     try:
         yield Path.cwd()
     except OSError:  # the working directory was removed
         return
+
+
+def _is_installed(folder: Path) -> bool:
+    paths = sysconfig.get_paths()
+    if folder == Path(paths["scripts"]):
+        return True
+    return any(folder.is_relative_to(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def _repository(folders: Iterable[Path]) -> Path | None:

@@ -102,6 +102,7 @@ def test_find_in_a_time(mlotel, trials, book):
     ("where", "message"),
     [
         (["component", "=", "trian"], "no runs of component 'trian': did you mean 'train'?"),
+        (["component", "=", "zzz"], "no runs of component 'zzz': `mlotel components` lists those that ran"),
         (["param.dept", "=", "3"], "none of the latest 10 runs has param.dept: did you mean 'depth'?"),
         (["metric.mse", "gt", "3"], "did you mean 'rmse'?"),
         (["param.depth", "gt", "7"], "no run for which param.depth > 7 holds"),
@@ -344,6 +345,7 @@ def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
     assert offered("mlotel hist", 1) == ["history"]
     assert "--index" in offered("mlotel history --i", 2)
     assert offered("mlotel history tr", 2) == ["train", "tree"]
+    assert offered("mlotel diff tr", 2) == ["train", "tree"]
     assert offered("mlotel runs --component l", 3) == ["load"]
     assert offered(f"mlotel history --store {tmp_path / 'nothing'} tr", 4) == []
 

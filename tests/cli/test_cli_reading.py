@@ -224,7 +224,10 @@ def test_a_component_without_runs_is_told_apart_from_an_empty_store(mlotel, dela
     """The filter, not the store, is why there is nothing."""
     answer = mlotel("runs", "--store", delays, "--component", "nobody")
 
-    assert (answer.code, answer.out.splitlines()) == (0, ["no runs of component 'nobody'", f"store: {delays}"])
+    assert (answer.code, answer.out.splitlines()) == (
+        0,
+        ["no runs of component 'nobody': `mlotel components` lists those that ran", f"store: {delays}"],
+    )
 
 
 @pytest.mark.parametrize("command", [["runs"], ["history", "train"], ["show", "abcd"], ["lineage", "x"]])
@@ -264,15 +267,28 @@ def test_the_store_of_the_environment_is_read(mlotel, delays, monkeypatch):
     assert mlotel("runs").out.endswith(f"store: {delays} · 5 runs\n")
 
 
-def test_lines_that_cannot_be_read_are_told(mlotel, delays):
-    """What is no OTLP is left out, and the answer says that something was."""
+@pytest.mark.parametrize("output_format", ["table", "json"])
+def test_lines_that_cannot_be_read_are_told(mlotel, delays, output_format):
+    """What is no OTLP is left out, and standard error says how much that was, whatever the format."""
+    whole = mlotel("runs", "--store", delays, "--format", output_format)
     with delays.open("a") as file:
         file.write('{"resourceSpans": [\nnonsense\n')
 
-    answer = mlotel("runs", "--store", delays)
+    answer = mlotel("runs", "--store", delays, "--format", output_format)
 
-    assert answer.code == 0
-    assert answer.out.endswith("5 runs\n2 lines of the store could not be read and were left out\n")
+    assert (answer.code, answer.out) == (0, whole.out)
+    assert answer.err == "mlotel: 2 lines of the store could not be read and were left out\n"
+
+
+@pytest.mark.parametrize("asked", [["runs"], ["components"], ["tags"], ["show", "abcd"], ["lineage", "model"]])
+def test_unread_lines_are_told_where_nothing_else_is_there(mlotel, tmp_path, asked):
+    """An empty answer, or an error, may be wrong because of them."""
+    store = tmp_path / "other.jsonl"
+    store.write_text("no OTLP\n")
+
+    answer = mlotel(*asked, "--store", store)
+
+    assert "mlotel: 1 line of the store could not be read and was left out\n" in answer.err
 
 
 # --- show

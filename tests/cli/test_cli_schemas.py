@@ -12,7 +12,7 @@ from pipelines import Io
 from referencing import Registry, Resource
 
 SCHEMAS = ("run", "runs", "history", "lineage", "find", "components", "tags", "replay", "version")
-SCHEMAS += ("annotations", "review", "labels", "touched")
+SCHEMAS += ("annotations", "review", "labels", "touched", "drift", "reference", "profile")
 
 
 def load(name):

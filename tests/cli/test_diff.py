@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pipelines import Io, digest
 from test_explain import of, validate
@@ -114,7 +116,7 @@ def test_the_document_is_what_the_schema_describes(mlotel, two, book):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["other"], "mlotel: 'other' has one run: there is nothing to compare it with\n"),
+        (["other"], "mlotel: 'other' has one run, and two are compared: name another with `mlotel diff RUN RUN`\n"),
         (["trian"], "mlotel: no component 'trian': did you mean 'train'?\n"),
         (["nothing"], "mlotel: no component 'nothing': name two runs, or a component that `mlotel components` lists\n"),
         (
@@ -128,6 +130,23 @@ def test_what_cannot_be_compared_is_said(mlotel, two, arguments, message):
     answer = mlotel("diff", *arguments, "--store", two)
 
     assert (answer.code, answer.out, answer.err) == (1, "", message)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("1", 1, ['"1"', "1"]),
+        (True, "true", ["True", '"true"']),
+        (0.12345678, 0.12345679, ["0.12345678", "0.12345679"]),
+    ],
+)
+def test_values_that_read_the_same_are_told_apart(mlotel, book, store, before, after, shown):
+    """Text stands in quotes, and numbers have all their digits, where they would else be seen as no difference."""
+    runs = [book.run("train", params={"x": each}) for each in (before, after)]
+
+    out = mlotel("diff", *(each.run_id for each in runs), "--store", store()).out
+
+    assert re.search(r"^  x  .*$", out, re.MULTILINE)[0].split()[1:3] == shown
 
 
 def test_hostile_names_stay_text(mlotel, book, store):

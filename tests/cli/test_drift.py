@@ -115,10 +115,10 @@ def test_a_saved_reference_answers_as_its_table(mlotel: Mlotel, data: Path) -> N
 
 def test_what_a_reference_holds_is_shown(mlotel: Mlotel, data: Path) -> None:
     """A line for each feature, with its kind; below, the digest, rows and segments."""
+    options = "--kind hour=categorical --window 100 --segments city --model delay --model-version 7 --bins 10"
     made = mlotel(
-        "reference", data / "then.parquet", "--output", data / "r.json", "--kind", "hour=categorical", "--window", "100",
-        "--segments", "city", "--model", "delay", "--model-version", "7", "--bins", "10", "--categories", "30",
-    )  # fmt: skip
+        "reference", data / "then.parquet", "--output", data / "r.json", *options.split(), "--categories", "30"
+    )
     assert made.code == 0
     lines = made.out.splitlines()
     assert [line.split()[:2] for line in lines[1:4]] == [

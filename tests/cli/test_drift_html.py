@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def test_bars_stand_beside_each_other_within_the_picture(seen: Any, page: Page) 
             frame = article.locator("svg").bounding_box()
             assert frame is not None
             boxes = sorted((each.bounding_box() for each in article.locator("rect").all()), key=lambda box: box["x"])
-            for one, other in zip(boxes, boxes[1:], strict=False):
+            for one, other in pairwise(boxes):
                 assert one["x"] + one["width"] <= other["x"] + 0.01
             assert frame["x"] <= boxes[0]["x"]
             assert boxes[-1]["x"] + boxes[-1]["width"] <= frame["x"] + frame["width"] + 0.01

@@ -77,6 +77,21 @@ def test_many_keys_make_no_spans(mlotel_runs: CapturedRuns) -> None:
     assert mlotel_runs.store.predictions("16") == ()
 
 
+def test_keys_that_are_kept_nowhere_are_told(mlotel_runs: CapturedRuns, caplog: pytest.LogCaptureFixture) -> None:
+    """Where there is no store, a run with more keys than spans tell of says so, once; one with few says nothing."""
+    with mlotel.component("serve") as run:
+        run.log_predictions(np.arange(16), keys=np.arange(16))
+    assert caplog.messages == []
+
+    with mlotel.component("batch") as run:
+        run.log_predictions(np.arange(17), keys=np.arange(17))
+        run.log_predictions(np.arange(17), keys=np.arange(17))
+
+    (told,) = caplog.messages
+    assert "'batch'" in told
+    assert told.endswith("set MLOTEL_STORE to a folder")
+
+
 @pytest.mark.parametrize("number", [1, 3, 100])
 def test_no_key_stands_on_a_span(mlotel_runs: CapturedRuns, number: int) -> None:
     """The text of a key is on no span and in no log record."""

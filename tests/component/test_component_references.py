@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +229,34 @@ def test_predictions_without_a_feature_of_theirs_are_recorded_and_told(
         run.log_predictions([1.0, 2.0], reference=REFERENCE)
     assert mlotel_runs.runs[0].attributes["mlotel.prediction.mean"] == 1.5
     assert any("none of them 'prediction'" in each for each in warnings())
+
+
+def test_a_profile_is_what_numpy_and_scipy_say(mlotel_runs: CapturedRuns) -> None:
+    """In the same pass as the digest and the comparison; of texts no value is told."""
+    table = flights(distance=0.6, missing=0.1)
+    with mlotel.component("score") as run:
+        run.log_input(table, "flights", reference=REFERENCE, profile=True)
+    found = read(mlotel_runs)
+    assert found.drift is not None
+    assert found.digest == hashing.fingerprint(table).digest
+    columns = {each["column"]: each for each in json.loads(found.profile or "")}
+    values = table["distance"].drop_null().to_numpy()
+    distance = columns["distance"]
+    assert distance["missing"] == table["distance"].null_count
+    assert distance["mean"] == pytest.approx(np.mean(values), rel=1e-9)
+    assert distance["std"] == pytest.approx(np.std(values), rel=1e-9)
+    assert distance["skewness"] == pytest.approx(stats.skew(values), rel=1e-9)
+    assert (distance["min"], distance["max"]) == (np.min(values), np.max(values))
+    assert abs(np.mean(values <= distance["p50"]) - 0.5) < 0.02
+    assert columns["origin"].keys() <= {"column", "type", "missing", "missing_ratio", "distinct"}
+    assert columns["origin"]["distinct"] == pytest.approx(3)
+
+
+def test_what_is_no_table_has_no_profile_and_is_told(
+    mlotel_runs: CapturedRuns, warnings: Callable[[], list[str]]
+) -> None:
+    """It is recorded all the same."""
+    with mlotel.component("score") as run:
+        run.log_input(b"bytes", "blob", profile=True)
+    assert read(mlotel_runs).profile is None
+    assert any("profile of 'blob'" in each for each in warnings())

@@ -107,6 +107,27 @@ def test_the_remote_is_told_without_credentials(git: Callable[..., str], remote:
     assert provenance.git().repository == shown
 
 
+@pytest.mark.parametrize("place", ["scripts", "purelib", "stdlib"])
+def test_an_installed_program_is_not_the_users_code(
+    git: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Under pytest, say: its environment may lie in another repository than the code that it runs."""
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "-q", "-b", "others", other], check=True)
+    installed = {name: str(other / name) for name in ("scripts", "purelib", "platlib", "stdlib", "platstdlib")}
+    git("branch", "-q", "-m", "ours")
+    here = Path.cwd()
+    monkeypatch.undo()  # of the fixture: here it is asked where the code is
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("sysconfig.get_paths", lambda: installed)
+    monkeypatch.setattr("__main__.__file__", str(other / place / "program"), raising=False)
+    provenance.git.cache_clear()
+    assert provenance.git().branch == "ours"
+    monkeypatch.setattr("__main__.__file__", str(other / "script.py"))
+    provenance.git.cache_clear()
+    assert provenance.git().branch == "others"
+
+
 def test_no_repository_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of what runs in a container has none."""
     monkeypatch.setattr(provenance, "_code_folders", lambda: [tmp_path])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlotel.drift import DriftResult, Reference, compare
+from mlotel.drift import DriftResult, Monitor, Reference, compare
 from mlotel.drift_documents import drift_document
 from mlotel.errors import ArtifactError
 
@@ -129,6 +130,20 @@ def test_two_columns_of_one_name(table_of: TableOf) -> None:
     now = table_of(1_000).append_column("age", pa.array(range(1_000)))
     with pytest.raises(ArtifactError, match="2 columns are named 'age'"):
         compare(Reference.fit(table_of(1_000)), now)
+
+
+def test_counts_of_another_reference(table_of: TableOf) -> None:
+    """Counts in other bins, or of other rows than they say, are refused, in one window and over many."""
+    reference = Reference.fit(table_of(5_000))
+    counts = Reference.fit(table_of(5_000), bins=10).counts(table_of(1_000))
+    fewer = replace(reference.counts(table_of(1_000)), rows=999)
+    for each in (counts, fewer):
+        with pytest.raises(ArtifactError, match="count with the reference"):
+            compare(reference, each)
+        with pytest.raises(ArtifactError, match="count with the reference"):
+            Monitor(reference).observe(each)
+    with pytest.raises(ArtifactError, match="cannot be added up"):
+        counts.merge(fewer)
 
 
 def test_files_that_are_none(tmp_path: Path, table_of: TableOf) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mlotel.columnar import _casts_views
 from mlotel.drift import CategoricalBins, NumericBins, Reference
 from mlotel.drift._types import as_floats, family
 
@@ -54,7 +55,8 @@ def test_categories_are_counted_as_python_counts_them(texts: list[str | None]) -
     counted = Counter(texts)
     expected = [counted["other"], counted["a"], counted["b"] + counted["c"] + counted[""] + counted["ä"], counted[None]]
     bins = CategoricalBins(("other", "a"))
-    for type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+    layouts = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+    for type_ in [*layouts, pa.string_view()] if _casts_views(pa) else layouts:
         assert bins.count(pa.array(texts, pa.string()).cast(type_)).tolist() == expected
     assert [Counter(map(bins.bin_of, texts))[place] for place in range(bins.size)] == expected
 

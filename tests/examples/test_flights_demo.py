@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import sys
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_decembers_lineage_reaches_the_raw_file(desk: Desk, printed: str, archiv
     assert [run["component"] for run in found["runs"]] == ["ingest", "clean", "featurize", "train", "predict"]
     assert [each["digest"] for each in found["artifacts"] if each["id"] not in written] == [raw]
     assert set(names.values()) == {
-        *("archive", "raw", "flights", "arrivals", "model", "features/2013-12", "predictions/2013-12"),
+        *("archive", "raw", "flights", "arrivals", "model", "reference", "features/2013-12", "predictions/2013-12"),
         *(f"features/{month}" for month in MONTHS[:6]),
     }
     assert found["partial"] is False
@@ -145,10 +146,10 @@ def test_every_input_is_linked_to_who_wrote_it(runs: list[Run]) -> None:
     inputs = [each for run in runs[1:] for each in run["inputs"]]
 
     assert runs[0]["inputs"][0]["link"] is None
-    assert len(inputs) == 1 + 1 + 7 + 12 * 2 + 13
+    assert len(inputs) == 1 + 1 + 7 + 12 * 3 + 13
     assert [each["link"]["trace_id"] for each in inputs] == [writers[each["digest"]] for each in inputs]
     by_digest = {each["name"] for each in inputs if each["link"]["resolved_by"] == "digest"}
-    assert by_digest == {"raw", "model"}
+    assert by_digest == {"raw", "model", "reference"}
     assert {each["link"]["resolved_by"] for each in inputs if each["name"] not in by_digest} == {"embedded"}
 
 
@@ -157,6 +158,33 @@ def test_the_report_marks_the_months_of_training(printed: str) -> None:
     rows = re.findall(r"^(2013-\d\d)( \*)? +[\d,]+ ", printed, re.M)
 
     assert rows == [(month, " *" if number <= 6 else "") for number, month in enumerate(MONTHS, 1)]
+
+
+def test_each_month_is_compared_with_spring(desk: Desk, runs: list[Run], printed: str) -> None:
+    """Months of spring do not alarm; what does is named in the report; the digest is that of the reference's file."""
+    compared = {run["tags"]["month"]: [each["drift"] for each in run["inputs"] if each["drift"]] for run in runs[4:16]}
+    reference = json.loads((desk.folder / ".mlotel-demo/reference.json").read_bytes())
+
+    assert list(compared) == MONTHS
+    assert {drift["reference_digest"] for (drift,) in compared.values()} == {reference["digest"]}
+    assert {month: drift["alarm"] for month, (drift,) in compared.items() if month[5:] in ("03", "04", "05")} == {
+        "2013-03": False,
+        "2013-04": False,
+        "2013-05": False,
+    }
+    rows = re.findall(r"^(2013-\d\d) +(yes|no) *(.*?) *$", printed, re.M)
+    assert rows == [
+        (month, "yes" if drift["alarm"] else "no", ", ".join(drift["features"])) for month, (drift,) in compared.items()
+    ]
+
+
+def test_the_picture_of_drift_holds_all_it_shows(desk: Desk, printed: str) -> None:
+    """One page that loads nothing from elsewhere and names each feature."""
+    page = (desk.folder / ".mlotel-demo/drift.html").read_text("utf-8")
+
+    assert ".mlotel-demo/drift.html" in printed
+    assert not re.search(r"(?:src|href)=[\"']https?:", page)
+    assert all(name in page for name in ("carrier", "dest", "distance", "dep_delay", "duration"))
 
 
 def test_what_to_type_next_can_be_typed(desk: Desk, printed: str) -> None:

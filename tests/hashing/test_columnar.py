@@ -238,7 +238,10 @@ def test_the_public_names() -> None:
     assert columnar.__all__ == [
         "TABLE_SUFFIXES",
         "TableSource",
+        "is_dataset",
         "is_table",
+        "open_dataset",
+        "open_folder",
         "open_path",
         "open_table",
         "table_suffix",

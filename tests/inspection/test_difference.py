@@ -156,16 +156,22 @@ def test_a_run_beside_itself() -> None:
     assert not any(getattr(found, part) for part in found.__slots__ if part not in ("before", "after", "verdict"))
 
 
-@pytest.mark.parametrize(("before", "after"), [(10.0, 12.5), (-4, 2), (3, 3.5), (1e-300, 1e300), (0.1, 0.3)])
+@pytest.mark.parametrize(("before", "after"), [(10.0, 12.5), (-4, 2), (3, 3.5), (1e-300, 2e-300), (0.1, 0.3)])
 def test_a_metric_has_its_change(before: float, after: float) -> None:
     """Absolute and relative, as NumPy has them."""
     (change,) = difference(made(1, metrics={"rmse": before}), made(2, metrics={"rmse": after})).metrics
 
     assert (change.key, change.before, change.after) == ("rmse", before, after)
-    np.testing.assert_allclose(change.absolute or 0.0, np.subtract(after, before), rtol=1e-12)
-    with np.errstate(over="ignore"):
-        relative = np.diff([before, after])[0] / np.abs(before)
-    np.testing.assert_allclose(np.inf if change.relative is None else change.relative, relative, rtol=1e-12)
+    np.testing.assert_allclose(change.absolute, np.subtract(after, before), rtol=1e-12)
+    np.testing.assert_allclose(change.relative, np.diff([before, after])[0] / np.abs(before), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("before", "after"), [(-1.6e-15, 0.595), (1e-300, 1e300), (2e-17, -3)])
+def test_what_is_zero_but_for_rounding_has_no_relative_change(before: float, after: float) -> None:
+    """A share of it would be a number of fifteen digits that says nothing."""
+    (change,) = difference(made(1, metrics={"skew": before}), made(2, metrics={"skew": after})).metrics
+
+    assert (change.absolute, change.relative) == (pytest.approx(after), None)
 
 
 @pytest.mark.parametrize(

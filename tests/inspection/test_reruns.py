@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlotel.freshness import Made, Read, judge
 from mlotel.inspection._reruns import Reruns
 from mlotel.model import Run
 from mlotel.store.conditions import Condition
@@ -84,3 +85,20 @@ def test_what_lies_far_back_is_asked_for_alone() -> None:
 
     assert found == 199
     assert store.runs_read < 100
+
+
+def test_runs_that_make_the_same_again_for_ever_are_not_all_read() -> None:
+    """A daily run whose content never changes makes nothing stale, and not each of its days is looked at."""
+    read_back = 0
+
+    def later(*_: object) -> Iterator[Made]:
+        nonlocal read_back
+        for day in range(50_000, 0, -1):
+            read_back += 1
+            yield Made("make", None, f"{day:032x}", day, day, {"blake3:aa"})
+
+    producer = Made("make", None, "0" * 32, 0, 0, {"blake3:aa"})
+    read = Read("calendar", "blake3:aa", "", "f" * 32, 1)
+
+    assert judge(read, producer, 0, stale_after_ns=None, later=later, now_ns=60_000) == ()
+    assert read_back < 5000

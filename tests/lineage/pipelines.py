@@ -186,6 +186,7 @@ class BookStore:
         name: str | None = None,
         uri: str | None = None,
         direction: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Artifact]:
         self.questions += 1
         found = [
@@ -198,7 +199,7 @@ class BookStore:
             and (direction is None or each.direction == direction)
             and (digest is None or (each.digest or "").startswith(digest) or _value(each.digest).startswith(digest))
         ]
-        return sorted(found, key=lambda each: -each.time_ns)
+        return sorted(found, key=lambda each: -each.time_ns)[:limit]
 
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         self.questions += 1

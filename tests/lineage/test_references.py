@@ -6,10 +6,13 @@ import hashlib
 
 import blake3
 import pytest
-from pipelines import Io, digest
+from pipelines import Io, digest, otlp_lines
 
+from mlotel import hashing
 from mlotel.errors import AmbiguousReferenceError, RunNotFoundError
 from mlotel.lineage import resolve, resolve_run, upstream
+from mlotel.store import assembly
+from mlotel.store.memory import MemoryStore
 
 
 def test_a_run_id_stands_for_its_run(book, opened):
@@ -137,6 +140,29 @@ def test_a_file_that_was_moved_is_found_by_its_content(book, opened, tmp_path):
     assert resolve(opened(book), str(path)).span_id == run.outputs[0].span_id
 
 
+def test_a_folder_that_was_moved_is_found_by_its_content(book, opened, tmp_path):
+    """As a file is: by what fingerprinting says of it, which is what a run that logs it records."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "part").write_bytes(b"the content")
+    value = hashing.fingerprint(folder).digest
+    run = book.run("train", [], [Io("x", digest=value, uri="file:///elsewhere/original", rows=None, size=11)])
+    store = opened(book)
+
+    assert resolve(store, str(folder)).span_id == run.outputs[0].span_id
+    assert resolve(store, f"path:{folder}").span_id == run.outputs[0].span_id
+
+
+def test_a_folder_that_is_called_as_an_artifact_is_not_read(book, opened, tmp_path, monkeypatch):
+    """It may hold terabytes; the name is as good an answer."""
+    run = book.run("train", [], [Io("content", name="features", uri="s3://elsewhere/features")])
+    (tmp_path / "features").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hashing, "fingerprint", lambda *_, **__: pytest.fail("the folder was read"))
+
+    assert resolve(opened(book), "features").span_id == run.outputs[0].span_id
+
+
 def test_an_empty_file_is_not_found_by_its_content(book, opened, tmp_path):
     """Every empty file is like every other: that says nothing about where it came from."""
     path = tmp_path / "empty"
@@ -223,3 +249,21 @@ def test_what_a_reference_stands_for_is_a_root(book, opened):
 
     for what in (train.run_id, train.trace_id, digest("model"), "model", "file:///data/clean"):
         assert "ingest" in {run.component for run in upstream(store, resolve(store, what)).runs}
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["features", "model:features", "s3://b/features", digest("config"), digest("config")[:18], "s3://b/config"],
+)
+def test_what_many_runs_read_and_wrote_is_found_without_reading_all_of_it(book, what, monkeypatch):
+    """A daily pipeline writes the same name to the same place each day: only its latest artifacts are read back."""
+    for day in range(200):
+        written = Io(f"day {day}", name="features", uri="s3://b/features", type="model")
+        latest = book.run("daily", [Io("config", uri="s3://b/config")], [written])
+    store = MemoryStore(otlp_lines(book).encode().splitlines())
+    read_back = []
+    read = assembly.artifact_of
+    monkeypatch.setattr(assembly, "artifact_of", lambda item: read_back.append(item) or read(item))
+
+    assert resolve(store, what).run_id == latest.run_id
+    assert 0 < len(read_back) < 40

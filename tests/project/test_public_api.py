@@ -15,17 +15,22 @@ import mlotel
 PUBLIC = [
     "ActiveRun",
     "ArtifactContext",
+    "Reference",
     "RetractedError",
     "__version__",
     "annotations",
     "component",
     "configure",
     "current_run",
+    "drift",
     "extract",
     "flush",
     "inject",
     "io",
+    "profile",
     "register_fingerprint",
+    "scrape",
+    "serving",
     "shutdown",
     "start_component",
 ]
@@ -61,9 +66,9 @@ def test_the_stub_declares_the_public_names() -> None:
 
 def test_every_public_name_of_the_submodules_is_there() -> None:
     """`__all__` of the modules that users import names what they define."""
-    from mlotel import carriers, errors, hashing, io, model, testing
+    from mlotel import carriers, drift, errors, hashing, io, model, profiling, testing
 
-    for module in (carriers, errors, hashing, io, model, testing):
+    for module in (carriers, drift, errors, hashing, io, model, profiling, testing):
         for name in module.__all__:
             assert getattr(module, name) is not None
 

@@ -70,6 +70,18 @@ for error in (ValueError("no"), KeyboardInterrupt()):
     except BaseException:
         pass
 
+from mlotel.serving import Monitor
+
+served = pa.table({"distance": np.arange(600.0), "prediction": ["late", "on-time"] * 300})
+monitor = Monitor(mlotel.Reference.fit(served, model="delay", version="7"), component="serve", variant="b")
+with monitor.request():
+    monitor.observe({"distance": 3.0}, "late")
+try:
+    with monitor.request():
+        raise ValueError("no")
+except ValueError:
+    pass
+
 with mlotel.component("many") as run:
     for i in range(130):
         run.log_input(f"{i}".encode(), name=f"part {i}")
@@ -273,6 +285,10 @@ def test_metrics_are_those_defined(sent: Sink) -> None:
         "mlotel.prediction.count",
         "mlotel.data.rows",
         "mlotel.data.stale",
+        "mlotel.feature.values",
+        "mlotel.feature.reference.ratio",
+        "mlotel.prediction.duration",
+        "mlotel.telemetry.dropped",
     } <= seen
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -50,6 +51,9 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], list[Any]]] = {
     "tuples": lambda rows: [tuple(row.values()) for row in rows],
     "lists": lambda rows: [list(row.values()) for row in rows],
     "arrays": lambda rows: [np.array(list(row.values()), object) for row in rows],
+    "arrays of numbers": lambda rows: [
+        np.array([np.nan if row["amount"] is None else row["amount"], row["count"]]) for row in rows
+    ],
     "a list of dicts": lambda rows: [rows],
     "a list of tuples": lambda rows: [[tuple(row.values()) for row in rows]],
     "an array of two dimensions": lambda rows: [np.array([list(row.values()) for row in rows], object)],
@@ -68,12 +72,15 @@ def test_all_forms_of_rows_are_counted_alike(
     form: str, number: int, table: pa.Table, reference: Reference, exported: Exported
 ) -> None:
     """One row or many, by name or by place, of whatever library: each value is in its bin."""
+    numbers = form == "arrays of numbers"
+    if numbers:
+        reference = replace(reference, features=reference.features[:2])
     monitor, rows = Monitor(reference), rows_of(table, number)
 
     for each in FORMS[form](rows):
         monitor.observe(each)
 
-    for feature in FEATURES:
+    for feature in FEATURES[:2] if numbers else FEATURES:
         assert exported.bins(feature) == expected(reference, rows, feature), feature
     assert monitor.counts().rows == number
 

@@ -154,6 +154,7 @@ def test_recorded_series_are_those_of_numpy(
         c = np.asarray(window[feature.name], float)
         tested = shares(feature, c)
         for name, value in oracle(feature, c, 1 + len(tested), len(reference.features)).items():
+            # a root, and a sum over a grid
             made.near(of(name, feature), value, 1e-6 if name in ("wasserstein", "jensen_shannon") else 1e-9)
         for name, (share, z) in tested.items():
             made.near(of(f"{name}_ratio", feature), share)
@@ -189,36 +190,77 @@ def moved(reference: Reference, feature: str, places: dict[int, float], n: float
     return window
 
 
+NAMES = {
+    "psi": "MlotelFeatureDrift",
+    "tails": "MlotelFeatureTails",
+    "missing": "MlotelMissingValues",
+    "unseen": "MlotelUnseenCategories",
+    "awake": "MlotelConstantFeatureChanged",
+}
+
+
+def reasons(reference: Reference, window: Counts, name: str) -> set[str]:
+    """Which tests of a feature alarm, by the formulas above."""
+    feature, c = reference.feature(name), np.asarray(window[name], float)
+    tested = shares(feature, c)
+    found = oracle(feature, c, 1 + len(tested), len(reference.features))
+    alarming = {test for test, (_, z) in tested.items() if z > found["quantile"]}
+    return alarming | ({"psi"} if found["psi"] > found.get("psi_threshold", math.inf) else set())
+
+
 def test_each_alert_fires_for_its_feature_alone(
     reference: Reference, rules: str, programs: Programs, tmp_path: Path
 ) -> None:
-    """A change of one feature fires the alert of that kind of change for it, and nothing else; no change fires none."""
-    amount, colour = reference.feature("amount"), reference.feature("colour")
-    odd, fixed = reference.feature('odd "name".*'), reference.feature("fixed")
-    prediction = reference.feature("prediction")
-    last = amount.bins.missing - 1
-    cases = []
-
-    def expect(window: Counts, *alerts: dict[str, str]) -> None:
+    """A change of one feature fires the alerts of its kinds of change for it alone; no change fires none."""
+    amount, odd = reference.feature("amount"), reference.feature('odd "name".*')
+    missing = {each.name: each.bins.missing for each in reference.features}
+    low, high = amount.outer[0] + 1, amount.outer[-1] - 1
+    cases, fired = [], set()
+    for name, places, rows in [
+        ("amount", {}, 3_000),
+        ("amount", {5: 0.3}, 3_000),
+        ("amount", {low: 0.025, high: 0.025}, 4_000),
+        ("amount", {missing["amount"]: 0.018}, 3_000),  # not quite twice as many
+        ("amount", {5: 0.02}, 60_000),  # a PSI below what is tolerated
+        (odd.name, {4: 0.3}, 3_000),
+        (odd.name, {missing[odd.name]: 0.02}, 3_000),
+        ("colour", {missing["colour"] - 1: 0.02}, 3_000),
+        ("fixed", {missing["fixed"] - 1: 0.02}, 3_000),
+        ("empty", {0: 0.02}, 3_000),
+    ]:
+        window = moved(reference, name, places, rows)
+        expected = reasons(reference, window, name)
         made = case(reference, window)
-        made.firing(alerts)
+        made.firing(alert(NAMES[each], name.replace('"', '\\"')) for each in expected)
+        cases.append(made)
+        fired |= expected
+    assert fired == set(NAMES)
+
+    check(programs.promtool, tmp_path, rules, cases)
+
+
+def test_a_shift_of_predictions_is_an_alert_of_its_own(
+    reference: Reference, rules: str, programs: Programs, tmp_path: Path
+) -> None:
+    """Whichever test of the predictions alarms, one critical alert fires."""
+    missing, cases = reference.feature("prediction").bins.missing, []
+    for places, kind in (({3: 0.3}, "psi"), ({missing: 0.03}, "missing"), ({0: 0.03, missing - 1: 0.03}, "tails")):
+        window = moved(reference, "prediction", places)
+        assert kind in reasons(reference, window, "prediction")
+        made = case(reference, window)
+        made.firing([alert("MlotelPredictionShift", "prediction", "critical")])
         cases.append(made)
 
-    expect(same(reference))
-    expect(moved(reference, "amount", {5: 0.3}), alert("MlotelFeatureDrift", "amount"))
-    expect(moved(reference, odd.name, {4: 0.3}), alert("MlotelFeatureDrift", odd.name.replace('"', '\\"')))
-    expect(moved(reference, "amount", {last: 0.04}, 2_000), alert("MlotelFeatureTails", "amount"))
-    expect(moved(reference, odd.name, {odd.bins.missing: 0.02}), alert("MlotelMissingValues", 'odd \\"name\\".*'))
-    expect(moved(reference, "colour", {colour.bins.missing - 1: 0.02}), alert("MlotelUnseenCategories", "colour"))
-    expect(moved(reference, "fixed", {fixed.bins.missing - 1: 0.02}), alert("MlotelConstantFeatureChanged", "fixed"))
-    expect(moved(reference, "empty", {0: 0.02}), alert("MlotelConstantFeatureChanged", "empty"))
-    for places in ({3: 0.3}, {prediction.bins.missing: 0.03}, {prediction.bins.missing - 1: 0.04}):
-        expect(moved(reference, "prediction", places, 2_000), alert("MlotelPredictionShift", "prediction", "critical"))
-    # within what is tolerated: twice the missing values, and a PSI below δ
-    expect(moved(reference, "amount", {amount.bins.missing: 0.018}))
-    expect(moved(reference, "amount", {5: 0.02}, 60_000))
-    # fewer than 500 rows are not judged, whatever they are
-    expect(moved(reference, "amount", {5: 0.9}, 450))
+    check(programs.promtool, tmp_path, rules, cases)
+
+
+def test_few_rows_are_not_judged(reference: Reference, rules: str, programs: Programs, tmp_path: Path) -> None:
+    """With fewer than 500 in the window nothing fires, whatever they are."""
+    cases = []
+    for name in ("amount", "colour", "fixed", "prediction"):
+        made = case(reference, moved(reference, name, {1: 0.9}, 480))
+        made.firing([])
+        cases.append(made)
 
     check(programs.promtool, tmp_path, rules, cases)
 
@@ -230,13 +272,29 @@ def test_an_alert_waits_and_resolves(reference: Reference, rules: str, programs:
     for key in [key for key in made.series if '"amount"' in key and "values_total" in key]:
         place = int(key.split('mlotel_feature_bin="')[1].split('"')[0])
         share = 0.5 if 'instance="c"' in key else 0.25
-        before, during = (window["amount"][place] * share / 60 for window in (calm, shift))
-        first, second = 60 * before, 60 * before + 30 * during
-        made.series[key] = f"0+{before!r}x60 {first + during!r}+{during!r}x29 {second + before!r}+{before!r}x89"
-    fires = [alert("MlotelFeatureDrift", "amount")]
+        before, during = (float(window["amount"][place]) * share / 12 for window in (calm, shift))
+        first, second = 13 * before, 13 * before + 6 * during
+        made.series[key] = f"0+{before!r}x12 {first!r}+{during!r}x6 {second + before!r}+{before!r}x30"
     made.firing([], at="60m")
-    made.firing(fires, at="95m")
-    made.firing([], at="175m")
+    made.firing([alert("MlotelFeatureDrift", "amount")], at="110m")
+    made.firing([], at="180m")
+
+    check(programs.promtool, tmp_path, rules, [made])
+
+
+def test_a_restarted_replica_is_no_drift(reference: Reference, rules: str, programs: Programs, tmp_path: Path) -> None:
+    """Counters that begin at 0 again, and series that end, leave every share as it was."""
+    made = case(reference, same(reference))
+    for key, values in made.series.items():
+        if "values_total" in key and 'instance="a"' in key:
+            step = values.split("+")[1].split("x")[0]
+            made.series[key] = f"0+{step}x9 0+{step}x14"
+        elif "values_total" in key and 'instance="b"' in key:
+            step = values.split("+")[1].split("x")[0]
+            made.series[key] = f"0+{step}x9 stale _x14"
+    for feature in reference.features:
+        made.equal(f"count({of('psi', feature)} < 1e-4)", 1)
+    made.firing([])
 
     check(programs.promtool, tmp_path, rules, [made])
 

@@ -413,6 +413,29 @@ class StoreContract:
         assert names(digest=digest("1"), name="x", uri="s3://b/x.parquet", direction="input") == ["i x"]
         assert names(digest=digest("1"), name="y") == []
 
+    def test_the_latest_artifacts(self, store_of: StoreOf) -> None:
+        """With a limit, of what a question finds the latest so many are the answer."""
+        runs = [RunLines(n, start_s=n * 10) for n in (2, 1, 3)]
+        lines = [
+            line
+            for run in runs
+            for line in (
+                span_line(run.read("in", digest("c"), **{A.MLOTEL_ARTIFACT_URI: "s3://b/in"})),
+                span_line(run.write("out", digest(run.run_id[-1]))),
+                run.end(),
+            )
+        ]
+        store = store_of(*lines)
+
+        def made_by(**keys: Any) -> list[str]:
+            return [artifact.run_id[-1] for artifact in store.find_artifacts(**keys)]
+
+        assert made_by(name="out", limit=2) == ["3", "2"]
+        assert made_by(digest=digest("c"), limit=1) == ["3"]
+        assert made_by(uri="s3://b/in", direction="input", limit=1) == ["3"]
+        assert made_by(name="in", limit=5) == ["3", "2", "1"]
+        assert made_by(name="in", limit=0) == []
+
     def test_a_digest_that_is_not_hex_is_found_whole(self, store_of: StoreOf) -> None:
         """Digests of other systems need not be hex: they are found by their whole text."""
         run = RunLines(1)
@@ -685,6 +708,7 @@ class StoreContract:
 
         assert len(store.runs()) == 2
         assert store.status().skipped == 1
+        assert store.unread() == 1
 
     def test_one_bad_span_costs_no_other(self, store_of: StoreOf) -> None:
         """In a line of several spans, the good ones are read though one is bad."""

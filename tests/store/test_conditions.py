@@ -221,10 +221,15 @@ def test_a_value_of_the_wrong_type_is_told(fields):
         ("input~[.]csv$", Condition("input", "~", "[.]csv$")),
         ("metric.auc<0.5", Condition("metric.auc", "<", 0.5)),
         ("duration>2m", Condition("duration", ">", 120.0)),
+        ("param.depth gt 5", Condition("param.depth", ">", "5")),
+        ("tag.team exists no", Condition("tag.team", "exists", False)),
+        ("error.type exists", Condition("error.type", "exists", True)),
+        ("component eq a=b", Condition("component", "=", "a=b")),
+        ("tag.team = a gt b", Condition("tag.team", "=", "a gt b")),
     ],
 )
 def test_a_condition_in_one_word(text, expected):
-    """Key and value stand around the first operator."""
+    """Key and value stand around the first operator, be it a sign or a word between blanks."""
     assert Condition.parse_word(text) == expected
 
 

@@ -149,7 +149,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(browser, site, pipeline, na
 
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         cut_off = page.evaluate(
-            """[...document.querySelectorAll("main a, main button, main input, main select")]
+            """[...document.querySelectorAll("main a, main button, main input, main select, main .state, main code")]
             .filter((each) => !each.closest("svg, .mlotel-lineage"))
             .map((each) => each.getBoundingClientRect()).filter((box) => box.width && box.right > 361).length"""
         )
@@ -626,6 +626,23 @@ def test_ten_thousand_runs_are_scrolled_through(page, book, served):
     )
     assert 4900 < middle < 5100
     assert max(most, rows.count()) < 120
+
+
+def test_end_goes_to_the_last_row_however_often(page, book, served):
+    """The focus stays in the list while earlier runs are read, until it stands on the very first run."""
+    from playwright.sync_api import expect
+
+    for number in range(450):
+        book.run("train", version=str(number))
+    enter(page, served(book))
+    page.locator("tr[data-index='0'] a").focus()
+    for known in (200, 300, 400, 450):
+        expect(page.locator(".status")).to_contain_text(f"{known} runs")
+        page.keyboard.press("End")
+        page.wait_for_function("scrollY > 0")
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        assert page.evaluate("document.activeElement.closest('tr')?.dataset.index") == str(known - 1)
+    assert page.locator("tr:focus-within .c-version").inner_text() == "0"
 
 
 def test_a_search_in_vain_stops_and_can_be_taken_further(page, book, served, monkeypatch):

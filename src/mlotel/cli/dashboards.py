@@ -22,7 +22,7 @@ def command(
         typer.Option(
             "--selector",
             metavar='LABEL="VALUE"',
-            help='A matcher that all queries of scraped series get, as PromQL writes it: cluster="eu". Any number of times.',
+            help='A matcher for every query of scraped series, as PromQL writes it: cluster="eu". Any number of times.',
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
     FormatOption,
     JaegerOption,
@@ -51,7 +52,9 @@ def command(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run by its id (4 digits or more), or alone a component: its last two runs."
+            metavar="RUN",
+            help="A run by its id (4 digits or more), or alone a component: its last two runs.",
+            autocompletion=complete_component,
         ),
     ],
     second: Annotated[
@@ -108,7 +111,9 @@ def _last_two(opened: OpenedStore, component: str) -> tuple[Run, Run]:
     if len(runs) == 2:
         return runs[1], runs[0]
     if runs:
-        raise RunNotFoundError(f"{component!r} has one run: there is nothing to compare it with")
+        raise RunNotFoundError(
+            f"{component!r} has one run, and two are compared: name another with `mlotel diff RUN RUN`"
+        )
     known = sorted({run.component for run in opened.store.runs(limit=_LOOKED_AT)})
     slip = nearest(component, known)
     raise RunNotFoundError(
@@ -128,16 +133,29 @@ def _print_changes(console: Console, title: str, changes: Sequence[Change]) -> N
     if not changes:
         return
     console.print(title, style="bold")
+    sides = [_sides(each) for each in changes]
     print_table(
         console,
         [
             Column("", [clean(each.key) for each in changes], folds=True),
-            Column("BEFORE", [_value(each.key, each.before) for each in changes], folds=True),
-            Column("AFTER", [_value(each.key, each.after) for each in changes], folds=True),
+            Column("BEFORE", [before for before, _ in sides], folds=True),
+            Column("AFTER", [after for _, after in sides], folds=True),
             Column("CHANGE", [_change(each) for each in changes], rank=1),
         ],
         indent=2,
     )
+
+
+def _sides(change: Change) -> tuple[str, str]:
+    """Return both values, and exactly where they would read the same: the text "1" and 1, or two close numbers."""
+    before, after = _value(change.key, change.before), _value(change.key, change.after)
+    if before == after and change.key not in _UNITS:
+        return _exact(change.before), _exact(change.after)
+    return before, after
+
+
+def _exact(value: object) -> str:
+    return f'"{clean(value)}"' if isinstance(value, str) else clean(repr(value))
 
 
 def _value(key: str, value: object) -> str:

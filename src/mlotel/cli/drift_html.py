@@ -132,9 +132,11 @@ def _labels(found: FeatureDrift, names: Sequence[str], room: float) -> list[tupl
     bins = found.bins
     if isinstance(bins, NumericBins):
         step = max(1, round(70 / room))
-        return [((place + 1) * room, f"{bins.edges[place]:.4g}") for place in range(1, len(bins.edges) - 1, step)]
-    fits = max(1, int(room / 7))
-    step = max(1, round(24 / room))
+        edges = [((place + 1) * room, f"{bins.edges[place]:.4g}") for place in range(1, len(bins.edges) - 1, step)]
+        missing = [(_WIDTH, "missing")] if found.counts[bins.missing] or found.reference.counts[bins.missing] else []
+        return [each for each in edges if each[0] < _WIDTH - 80 or not missing] + missing
+    step = math.ceil(50 / room)
+    fits = max(1, int(room * step / 7))
     cut = [name if len(name) <= fits else f"{name[: max(1, fits - 1)]}…" for name in names]
     return [((place + 0.5) * room, cut[place]) for place in range(0, len(cut), step)]
 

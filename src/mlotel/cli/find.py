@@ -26,7 +26,7 @@ from mlotel.cli.tables import Column, caption, counted, print_runs
 from mlotel.cli.text import clean, number
 from mlotel.cli.where import WhereOption, conditions_of
 from mlotel.documents import run_document
-from mlotel.errors import QueryError, RunNotFoundError
+from mlotel.errors import QueryError, RunNotFoundError, unknown_component
 from mlotel.lineage import component_names
 from mlotel.model import Run
 from mlotel.store import Store
@@ -130,7 +130,7 @@ def _nothing(opened: OpenedStore, conditions: Sequence[Condition], traceql: str 
         if condition.key == "component" and condition.op == "=":
             known: Sequence[str] = component_names(opened.store)
             if condition.value not in known:
-                return f"no runs of component {condition.value!r}{nearest(str(condition.value), known)}"
+                return unknown_component(str(condition.value), known)
         elif name and family in _SHOWN:
             keys = {key for run in latest for key in _names(family, run)}
             if name not in keys:

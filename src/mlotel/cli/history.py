@@ -18,7 +18,6 @@ from mlotel.cli.options import (
     StoreOption,
     TempoOption,
     UntilOption,
-    nearest,
     open_store,
     time_range,
 )
@@ -26,7 +25,7 @@ from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_table, state_text
 from mlotel.cli.text import clean, duration, number, short_id, when
 from mlotel.documents import run_document
-from mlotel.errors import QueryError, RunNotFoundError
+from mlotel.errors import QueryError, RunNotFoundError, unknown_component
 from mlotel.lineage import History, component_names
 from mlotel.model import Run
 
@@ -131,5 +130,4 @@ def _nothing(opened: OpenedStore, component: str) -> str:
         return opened.advice
     if component in known:
         return f"no runs of component {component!r} there: `mlotel history {component}` lists its latest"
-    slip = nearest(component, known) or f": `mlotel components` lists those of {opened.path}"
-    return f"no runs of component {component!r}{slip}"
+    return unknown_component(component, known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 import typer
 
 from mlotel.cli.output import complain
-from mlotel.errors import ConfigurationError, QueryError, RunNotFoundError, StoreNotFoundError, nearest
+from mlotel.cli.text import amount
+from mlotel.errors import (
+    ConfigurationError,
+    QueryError,
+    RunNotFoundError,
+    StoreError,
+    StoreNotFoundError,
+    nearest,
+)
 from mlotel.store import Store
 from mlotel.store.times import format_time, parse_time
 
 if TYPE_CHECKING:
+    from mlotel.store.files import FileStore
     from mlotel.store.remote import RemoteStore
 
 __all__ = [
@@ -193,16 +202,19 @@ def open_store(
         yield OpenedStore(MemoryStore(), found, exists=False, unread=lambda: 0)
         return
     with FileStore(found) as store:
-
-        def unread() -> int:
-            status = store.status()
-            return status.skipped + status.torn
-
         try:
-            yield OpenedStore(store, found, exists=True, unread=unread)
-        finally:
+            yield OpenedStore(store, found, exists=True, unread=store.unread)
+        finally:  # beside an error, too: what was asked for may stand in what could not be read
+            _tell_unread(store)
             for file, why in store.unreadable.items():
                 complain(f"the answer is partial: predictions in {file} cannot be read: {why}")
+
+
+def _tell_unread(store: FileStore) -> None:
+    with suppress(StoreError):  # that the store cannot be asked has been told
+        if unread := store.unread():
+            were = "was" if unread == 1 else "were"
+            complain(f"{amount(unread, 'line')} of the store could not be read and {were} left out")
 
 
 def _back_to(since_ns: int | None, until_ns: int | None) -> int | None:

@@ -17,7 +17,6 @@ from mlotel.cli.options import (
     StoreOption,
     TempoOption,
     UntilOption,
-    nearest,
     open_store,
     time_range,
 )
@@ -25,6 +24,7 @@ from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import caption, counted, print_runs
 from mlotel.cli.text import clean
 from mlotel.documents import run_document
+from mlotel.errors import unknown_component
 from mlotel.lineage import component_names
 from mlotel.model import RunHead
 from mlotel.store import Store
@@ -95,4 +95,4 @@ def _nothing(component: str | None, known: Sequence[str]) -> str:
         return "no runs in this time"
     if component in known:
         return f"no runs of component {clean(component)!r} in this time"
-    return f"no runs of component {clean(component)!r}{clean(nearest(component, known))}"
+    return clean(unknown_component(component, known))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlotel.cli.tables import Column, extent, print_table
 from mlotel.cli.text import clean, number, short_digest
+from mlotel.documents import profile_document
 from mlotel.model import Artifact, Drift
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["drift_text", "error_text", "print_artifacts", "print_section"]
+__all__ = ["drift_text", "error_text", "print_artifacts", "print_profiles", "print_section"]
 
 _MOST_DRIFTED = 5
+_STATISTICS = ("mean", "std", "skewness", "kurtosis", "min", "p5", "p50", "p95", "max")
+_RANKS = {"skewness": 3, "kurtosis": 3, "p5": 2, "p95": 2, "distinct": 2}
 _IDENTITIES = frozenset({"process", "exit code"})  # numbers that are not counts
 
 
@@ -83,6 +86,29 @@ def drift_text(drift: Drift | None) -> str:
     named = [clean(each) for each in drift.features[:_MOST_DRIFTED]]
     more = f" and {len(drift.features) - _MOST_DRIFTED} more" if len(drift.features) > _MOST_DRIFTED else ""
     return f"{', '.join(named) or 'yes'}{more}" if drift.alarm else "none"
+
+
+def print_profiles(console: Console, artifacts: Iterable[Artifact]) -> None:
+    """Print the statistics of the columns of those tables that were profiled."""
+    for artifact in artifacts:
+        columns = None if artifact.profile is None else profile_document(artifact.profile)
+        if not columns:
+            continue
+        console.print(f"Columns of {clean(artifact.name)}", style="bold")
+        print_table(
+            console,
+            [
+                Column("COLUMN", [clean(each["column"]) for each in columns], folds=True),
+                Column("TYPE", [clean(each["type"]) for each in columns], rank=4),
+                *(_numbers(columns, name) for name in ("missing", "distinct", *_STATISTICS)),
+            ],
+            indent=2,
+        )
+
+
+def _numbers(columns: Sequence[Mapping[str, Any]], name: str) -> Column:
+    cells = [number(each[name]) if name in each else "" for each in columns]
+    return Column(name.upper(), cells, rank=_RANKS.get(name, 1), right=True)
 
 
 def _found_by(artifact: Artifact) -> str:

@@ -11,7 +11,7 @@ from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOp
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.record import print_record
 from mlotel.cli.said import print_annotations
-from mlotel.cli.sections import drift_text, error_text, print_artifacts, print_section
+from mlotel.cli.sections import drift_text, error_text, print_artifacts, print_profiles, print_section
 from mlotel.cli.stale import print_stale
 from mlotel.cli.tables import caption, state_text
 from mlotel.cli.text import bytes_, clean, duration, timestamp
@@ -129,6 +129,7 @@ def _print_run(console: Console, run: Run) -> None:
     print_section(console, "Parameters", run.params)
     print_artifacts(console, "Inputs", run.inputs)
     print_artifacts(console, "Outputs", run.outputs)
+    print_profiles(console, (*run.inputs, *run.outputs))
     statistics = predictions(run) or {}
     classes = statistics.pop("classes", {})
     print_section(

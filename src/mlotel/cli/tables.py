@@ -130,11 +130,8 @@ def extent(artifact: Artifact) -> list[str]:
 
 
 def caption(console: Console, opened: OpenedStore, *, more: str = "") -> None:
-    """Print the line that says which store answered, and whether some of it could not be read."""
+    """Print the line that says which store answered."""
     console.print(f"store: {clean(opened.path)}{more}", style="dim", soft_wrap=True)
-    unread = opened.unread()
-    if unread:
-        console.print(f"{amount(unread, 'line')} of the store could not be read and were left out", style="yellow")
 
 
 def print_runs(console: Console, heads: Sequence[RunHead], *, more: Sequence[Column] = ()) -> None:

@@ -11,6 +11,7 @@ from mlotel.drift._counts import Counter, Counts, FeatureCounts
 from mlotel.drift._detectors import Detector, Evidence
 from mlotel.drift._distances import Distance, Histogram
 from mlotel.drift._feature import FeatureReference
+from mlotel.drift._monitor import Episode, Monitor, Signal
 from mlotel.drift._reference import Reference
 from mlotel.drift._result import DriftResult, FeatureDrift
 
@@ -22,12 +23,15 @@ __all__ = [
     "Detector",
     "Distance",
     "DriftResult",
+    "Episode",
     "Evidence",
     "FeatureCounts",
     "FeatureDrift",
     "FeatureReference",
     "Histogram",
+    "Monitor",
     "NumericBins",
     "Reference",
+    "Signal",
     "compare",
 ]

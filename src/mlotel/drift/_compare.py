@@ -110,6 +110,7 @@ def judge(
     alpha: float = ALPHA,
 ) -> DriftResult:
     """Return what `compare` does of counts, with the detectors and distances themselves."""
+    current.check(reference.features)
     enough = min(current.rows, reference.rows) >= LEAST_ROWS
     found = []
     for feature in reference.features:

@@ -105,6 +105,22 @@ class Counts:
         }
         return Counts(self.rows + other.rows, both, tuple(dict.fromkeys((*self.added, *other.added))))
 
+    def check(self, features: Iterable[Binned]) -> None:
+        """See that these are counts in the bins of these features.
+
+        Raises:
+            ArtifactError: they were counted with another reference, or are not of all rows.
+        """
+        for feature in features:
+            found = self.features.get(feature.name)
+            if found is None or not found.counts:
+                continue
+            if len(found.counts) != feature.bins.size or sum(found.counts) != self.rows or min(found.counts) < 0:
+                raise ArtifactError(
+                    f"the counts of {feature.name!r} are not of {self.rows:,} rows in {feature.bins.size:,} bins: "
+                    "count with the reference that they are compared with"
+                )
+
     def document(self) -> dict[str, Any]:
         """Return them as plain values for JSON; moments are left out."""
         return {

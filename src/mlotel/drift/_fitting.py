@@ -24,7 +24,7 @@ LEAST_WINDOWS = 30
 """Windows of the reference from which its overdispersion is found, at least."""
 
 _MOST_WINDOWS = 1000
-_SAMPLE = _BLOCK = 65_536
+_SAMPLE, _BLOCK = 32_768, 65_536
 _MOST_CATEGORIES_HELD = 65_536
 _SURELY_NO_CHANCE = 0.01
 
@@ -172,25 +172,21 @@ class _Numbers:
     def _add(self, values: Floats) -> None:
         if self.with_moments:
             self.moments = self.moments.merge(finite_moments(values))
-        # Only to find the edges: one value of each `stride` rows, at a random place of them. Counts are of all rows.
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            values = values[np.isfinite(values)]
+            if not values.size:
+                return
+            low, high = float(values.min()), float(values.max())
+        self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
+        # Only to find the edges: one value of each `stride`, from a random one on. Counts are of all rows.
         while self.held + values.size // self.stride > 2 * _SAMPLE:
             self.stride *= 2
             self.parts = [part[self.rng.integers(0, 2) :: 2] for part in self.parts]
             self.held = sum(part.size for part in self.parts)
-        part = values
-        if self.stride > 1:
-            starts = np.arange(0, values.size, self.stride)
-            part = values[np.minimum(starts + self.rng.integers(0, self.stride, starts.size), values.size - 1)]
-        part = part[np.isfinite(part)]
+        part = values[self.rng.integers(0, self.stride) :: self.stride].copy()
         self.parts.append(part)
         self.held += part.size
-        low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            finite = values[np.isfinite(values)]
-            if not finite.size:
-                return
-            low, high = float(finite.min()), float(finite.max())
-        self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
 
     def feature(self, rows: int, settings: Settings) -> FeatureReference:
         self._flush()

@@ -7,27 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlotel.columnar import TableSource, open_table
 from mlotel.drift._counts import Counter, Counts, count_source
-from mlotel.drift._feature import FeatureReference, feature_from_document
+from mlotel.drift._feature import FeatureReference
 from mlotel.drift._fitting import LEAST_WINDOWS, Planned, Settings, fit_features, plan
 from mlotel.drift._reading import as_source
+from mlotel.drift._segments import split
+from mlotel.drift._stored import FORMAT, VERSION, read
 from mlotel.errors import ConfigurationError, InvalidReferenceError, nearest
 from mlotel.hashing import content_digest
 
-__all__ = ["FORMAT", "VERSION", "Reference"]
-
-FORMAT, VERSION = "mlotel.reference", 1
+__all__ = ["Reference"]
 
 _MOST_BYTES = 256 << 20
-_MOST_SEGMENTS = 10_000
-_MOST_FEATURES = 100_000
-_KEYS = frozenset(("format", "version", "digest", "model", "rows", "window", "features", "left_out", "segments"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ class Reference:
 
         The table is read twice (three times with windows), batch by batch; a stream that can be read once is held in
         memory, and so is a table of which segments are wanted. Quantiles are those of the rows, or of a sample of
-        65,536 to 131,072 of them where there are more; counts are exact.
+        32,768 to 65,536 of them where there are more; counts are exact.
 
         Args:
             table: a table (anything with ``__arrow_c_stream__``), or the path of a Parquet, Feather, Arrow or CSV file,
@@ -286,20 +281,21 @@ class Reference:
         Raises:
             InvalidReferenceError: it is none, is of an unknown version, or was changed.
         """
-        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
-            raise InvalidReferenceError("not a reference: one is what `mlotel reference` or Reference.save writes")
-        if document.get("version") != VERSION:
-            raise InvalidReferenceError(
-                f"a reference of version {document.get('version')!r}, of which this mlotel knows {VERSION} alone: "
-                "fit it anew, or take the mlotel that wrote it"
-            )
-        if document.keys() - _KEYS:
-            raise InvalidReferenceError(f"version {VERSION} of a reference has no {min(document.keys() - _KEYS)!r}")
-        try:
-            found = _read(cls, document)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidReferenceError(f"damaged ({type(error).__name__}: {error}): fit the reference anew") from error
-        if found.digest != document.get("digest"):
+        stored = read(document)
+        whole = cls(
+            stored.rows,
+            stored.features,
+            stored.window,
+            stored.model,
+            stored.model_version,
+            stored.left_out,
+            stored.segment_column,
+        )
+        segments = {
+            name: replace(whole, rows=rows, features=features) for name, (rows, features) in stored.segments.items()
+        }
+        found = replace(whole, segments=segments)
+        if found.digest != stored.digest:
             raise InvalidReferenceError("its content is not that of its digest: it was changed after it was written")
         return found
 
@@ -314,33 +310,18 @@ def _rereadable(source: TableSource) -> TableSource:
 def _segmented(
     whole: Reference, table: pa.Table, planned: Sequence[Planned], settings: Settings
 ) -> dict[str, Reference]:
-    column = table.column(whole.segment_column)
-    values = pc.unique(column).drop_null()
-    if len(values) > _MOST_SEGMENTS:
-        raise ConfigurationError(f"{len(values):,} segments are too many: at most {_MOST_SEGMENTS:,}")
-    codes = pc.fill_null(pc.index_in(column, value_set=values), -1).combine_chunks().to_numpy(zero_copy_only=False)
-    order = np.argsort(codes, kind="stable")  # rows of a segment together, in the order in which they came
-    ends = np.searchsorted(codes[order], np.arange(len(values) + 1))
-    names = [f"{value.as_py()}" for value in values]
     segments = {}
-    for place in sorted(range(len(values)), key=lambda each: _sort_key(values[each].as_py())):
-        part = open_table(table.take(pa.array(order[ends[place] : ends[place + 1]])))
+    for name, part in split(table, f"{whole.segment_column}"):
         # Too few rows for windows of their own: those of all rows tell how much windows differ
-        window = whole.window if whole.window and (part.num_rows or 0) >= LEAST_WINDOWS * whole.window else None
-        rows, features = fit_features(part, planned, window=window, settings=settings)
+        window = whole.window if whole.window and part.num_rows >= LEAST_WINDOWS * whole.window else None
+        rows, features = fit_features(open_table(part), planned, window=window, settings=settings)
         if window is None:
             features = tuple(
                 replace(each, overdispersion=all_.overdispersion, excess=all_.excess)
                 for each, all_ in zip(features, whole.features, strict=True)
             )
-        segments[names[place]] = Reference(
-            rows, features, whole.window, whole.model, whole.model_version, whole.left_out, whole.segment_column
-        )
+        segments[name] = replace(whole, rows=rows, features=features)
     return segments
-
-
-def _sort_key(value: Any) -> tuple[bool, Any]:
-    return (True, value) if isinstance(value, int | float) else (False, f"{value}")
 
 
 def _merged(one: FeatureReference, other: FeatureReference) -> FeatureReference:
@@ -352,43 +333,6 @@ def _merged(one: FeatureReference, other: FeatureReference) -> FeatureReference:
         excess=max(one.excess, other.excess),
         windows=max(one.windows, other.windows),
     )
-
-
-def _read(cls: type[Reference], document: Mapping[str, Any]) -> Reference:
-    model, segments = document["model"], document["segments"]
-    left_out = document["left_out"]
-    texts = (model["name"], model["version"], segments["column"])
-    if not all(each is None or isinstance(each, str) for each in texts) or not all(
-        isinstance(each, str) for pair in left_out.items() for each in pair
-    ):
-        raise InvalidReferenceError("damaged (no text where one belongs): fit the reference anew")
-    window = document["window"]
-    if window is not None and (type(window) is not int or window < 1):
-        raise InvalidReferenceError("damaged (no number of rows for a window): fit the reference anew")
-    rows, features = _read_features(document)
-    whole = cls(rows, features, window, *texts[:2], dict(left_out), segments["column"])
-    parts = segments["references"]
-    if not isinstance(parts, list) or len(parts) > _MOST_SEGMENTS:
-        raise InvalidReferenceError("damaged (no list of segments): fit the reference anew")
-    read = {}
-    for part in parts:
-        if not isinstance(part["segment"], str):
-            raise InvalidReferenceError("damaged (a segment without a name): fit the reference anew")
-        rows, features = _read_features(part)
-        read[part["segment"]] = replace(whole, rows=rows, features=features)
-    return replace(whole, segments=read)
-
-
-def _read_features(document: Mapping[str, Any]) -> tuple[int, tuple[FeatureReference, ...]]:
-    rows, features = document["rows"], document["features"]
-    if type(rows) is not int or rows < 1:
-        raise InvalidReferenceError("damaged (no number of rows): fit the reference anew")
-    if not isinstance(features, list) or len(features) > _MOST_FEATURES:
-        raise InvalidReferenceError("damaged (no list of features): fit the reference anew")
-    read = tuple(feature_from_document(each, rows) for each in features)
-    if len({each.name for each in read}) != len(read):
-        raise InvalidReferenceError("damaged (two features have the same name): fit the reference anew")
-    return rows, read
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:

@@ -62,7 +62,7 @@ def psi(
     r, c = np.asarray(reference, np.float64), np.asarray(current, np.float64)
     filled = (r + c) > 0
     r, c = r[filled] + 0.5, c[filled] + 0.5
-    p, q = r / max(r.sum(), 1.0), c / max(c.sum(), 1.0)
+    p, q = r / (r.sum() or 1.0), c / (c.sum() or 1.0)
     terms = (q - p) * np.log(q / p)
     if without:
         kept = np.ones(filled.size, bool)

@@ -16,6 +16,7 @@ from mlotel.grafana._promql import (
     MODEL,
     PIPELINE,
     STATE,
+    STATISTIC,
     VARIANT,
     VERSION,
     Series,
@@ -54,6 +55,8 @@ def component(options: Options) -> Dashboard:
             tempo(),
             pipelines(everything),
             values_of("component", COMPONENT, "Component", Series(options, pipeline)(CALLS), several=False),
+            values_of("column", FEATURE, "Column", at(M.MLOTEL_DATA_STATISTIC)),
+            values_of("statistic", STATISTIC, "Statistic", at(M.MLOTEL_DATA_STATISTIC)),
         ),
         (
             Row("At a glance, over the time that is shown", _glance(at)),
@@ -193,6 +196,19 @@ def _tables(at: Series) -> tuple[Panel, ...]:
                 Query(f"max by ({FEATURE}) ({at(M.MLOTEL_DRIFT_ALARM)})", f"alarm: {{{{{FEATURE}}}}}"),
             ),
             width=8, low=0,
+        ),
+        Panel(
+            "Statistics of columns", "timeseries",
+            "Of tables that were logged with `profile=True`, the latest run's; choose a column and a statistic above. "
+            "What changes at once with a version of the component is its own doing.",
+            (
+                Query(
+                    f"max by ({ARTIFACT}, {DIRECTION}, {FEATURE}, {STATISTIC}) "
+                    f"({at(M.MLOTEL_DATA_STATISTIC, any_of(FEATURE, 'column'), any_of(STATISTIC, 'statistic'))})",
+                    f"{_OF_TABLE}: {{{{{FEATURE}}}}} {{{{{STATISTIC}}}}}",
+                ),
+            ),
+            width=24,
         ),
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ __all__ = [
     "MODEL",
     "PIPELINE",
     "STATE",
+    "STATISTIC",
     "TO_COMPONENT",
     "VARIANT",
     "VERSION",
@@ -49,6 +50,7 @@ MODEL, VERSION = label_name(A.MLOTEL_MODEL_NAME), label_name(A.MLOTEL_MODEL_VERS
 VARIANT, CLASS = label_name(A.FEATURE_FLAG_RESULT_VARIANT), label_name(A.MLOTEL_PREDICTION_CLASS)
 FEATURE, METHOD = label_name(A.MLOTEL_FEATURE_NAME), label_name(A.MLOTEL_DRIFT_METHOD)
 ARTIFACT, DIRECTION = label_name(A.MLOTEL_ARTIFACT_NAME), label_name(A.MLOTEL_IO_DIRECTION)
+STATISTIC = label_name(A.MLOTEL_DATA_STATISTIC_NAME)
 METRIC, ITEM = label_name(A.MLOTEL_METRIC_NAME), label_name(A.MLOTEL_TELEMETRY_ITEM)
 
 CALLS, DURATIONS = "mlotel_span_calls_total", "mlotel_span_duration_seconds"

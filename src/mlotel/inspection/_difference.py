@@ -56,7 +56,8 @@ _STATISTICS = ("rows", "columns", "missing", "size")
 class Change:
     """One value that differs. None stands for what was not recorded.
 
-    Of two numbers `absolute` is after − before, and `relative` is absolute / |before|; None where that is no number.
+    Of two numbers `absolute` is after − before, and `relative` is absolute / |before|; None where that is no number, or
+    where before is zero but for rounding (10⁻¹² of after).
     """
 
     key: str
@@ -144,7 +145,7 @@ def _amounts(before: float, after: float) -> tuple[float | None, float | None]:
     """Return the absolute and the relative change, None for what is no finite number."""
     try:
         absolute = after - before
-        relative = absolute / abs(before) if before else math.inf
+        relative = absolute / abs(before) if abs(before) > _ROUNDING * abs(after) else math.inf
         return absolute if math.isfinite(absolute) else None, relative if math.isfinite(relative) else None
     except OverflowError:  # integers that no float can hold
         return None, None

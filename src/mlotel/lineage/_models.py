@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
-from mlotel.model import Artifact, Run
+from mlotel.lineage._records import Records
+from mlotel.model import Artifact
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
 
 __all__ = ["models_named"]
 
 _MODEL = "model"
+_FIRST, _TOGETHER = 16, 64
 
 
 def models_named(store: Store, text: str) -> Iterator[Artifact]:
@@ -29,19 +32,37 @@ def models_named(store: Store, text: str) -> Iterator[Artifact]:
 def _named(store: Store, name: str, version: str | None) -> Iterator[Artifact]:
     if not name:
         return
-    found = [*store.find_artifacts(name=name, direction="output"), *store.find_artifacts(name=name, direction="input")]
-    for candidates in ([each for each in found if each.type == _MODEL], [each for each in found if each.type is None]):
+    for kind in (_MODEL, None):
+        candidates = (each for direction in ("output", "input") for each in _latest(store, name, direction, kind))
         yield from candidates if version is None else _of_version(store, candidates, version)
 
 
+def _latest(store: Store, name: str, direction: str, kind: str | None) -> Iterator[Artifact]:
+    """The artifacts of a name and type, latest first; more are read, the more are wanted."""
+    seen, limit = 0, _FIRST
+    while True:
+        found = store.find_artifacts(name=name, direction=direction, limit=limit)
+        yield from (each for each in found[seen:] if each.type == kind)
+        if len(found) < limit:
+            return
+        seen, limit = len(found), limit * 8
+
+
 def _of_version(store: Store, candidates: Iterable[Artifact], version: str) -> Iterator[Artifact]:
-    seen: set[tuple[str | None, str]] = set()  # a model that is read a million times is looked at once
-    for each in candidates:
-        if each.digest is not None and (each.digest, each.direction) in seen:
-            continue
-        seen.add((each.digest, each.direction))
-        if _begins(each.digest, version) or _says(store, each, version):
+    records, rest = Records(store), _each_once(candidates)
+    while chunk := list(islice(rest, _TOGETHER)):
+        records.expect_runs(each.run_id for each in chunk)
+        yield from (each for each in chunk if _begins(each.digest, version) or _says(records, each, version))
+
+
+def _each_once(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    """Each content once as it was written and once as it was read: a model may be read a million times."""
+    seen: set[tuple[str, str]] = set()
+    for each in artifacts:
+        if each.digest is None or (each.digest, each.direction) not in seen:
             yield each
+        if each.digest is not None:
+            seen.add((each.digest, each.direction))
 
 
 def _begins(digest: str | None, version: str) -> bool:
@@ -49,8 +70,8 @@ def _begins(digest: str | None, version: str) -> bool:
     return digest is not None and len(wanted) >= 4 and digest.partition(":")[2].startswith(wanted)
 
 
-def _says(store: Store, artifact: Artifact, version: str) -> bool:
-    run: Run | None = next((run for run in store.find_runs(artifact.run_id) if run.run_id == artifact.run_id), None)
+def _says(records: Records, artifact: Artifact, version: str) -> bool:
+    run = records.run(artifact.run_id)
     if run is None:
         return False
     said = run.attributes.get(A.MLOTEL_MODEL_VERSION)

@@ -56,7 +56,8 @@ def resolve_record(
         within = "" if since_ns is None and until_ns is None else " in that time"
         hint = "" if secret else f"; if keys are hashed with a secret, set {SECRET_VARIABLE}"
         raise RunNotFoundError(
-            f"no prediction for the record {key!r}{within}: log_predictions keeps those that are given keys=…{hint}"
+            f"no prediction for the record {key!r}{within}: log_predictions keeps those that are given keys=…, and if "
+            f"a run has more than a few, in its embedded store alone{hint}"
         )
     latest = found[0]
     run = store.run_of_span(latest.trace_id, latest.span_id)

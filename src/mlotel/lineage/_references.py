@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from mlotel import uris
 from mlotel.errors import AmbiguousReferenceError, ArtifactError, RunNotFoundError
@@ -20,6 +21,15 @@ __all__ = ["Root", "is_empty", "node_id", "resolve", "resolve_run", "root_id"]
 Root = Run | Artifact | tuple[Run, ...]
 """A run, an artifact as one run read or wrote it, or all runs of one trace."""
 
+
+@runtime_checkable
+class _KnowsDigests(Protocol):
+    """A store that finds the latest artifact of a digest without reading the others."""
+
+    def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]: ...
+
+
+_AT_ONE_TIME = 8
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _DIGEST_FORM = re.compile(r"([a-z0-9]+):([0-9a-f]{4,})")
 _FIX = (
@@ -52,7 +62,8 @@ def resolve(store: Store, what: str) -> Root:
 
     Whole ids, whole digests, paths and names are tried first, in that order; then the beginning (4 digits or more) of
     a run id, trace id or digest. ``run:``, ``trace:``, ``digest:``, ``path:`` or ``name:`` in front allows one way
-    alone. A path is looked up as it was recorded and, failing that, by the digest of the local file. A name stands for
+    alone. A path is looked up as it was recorded and, failing that, by the digest of the local file (of a local folder
+    where nothing has that name). A name stands for
     the latest output of that name, or the latest input where no run wrote it. A trace of several runs stands for all
     of them. ``model:NAME`` or ``model:NAME:VERSION`` stands for a model, and ``record:KEY`` for the run that made the
     latest prediction for that record (`resolve_record` tells which one that is).
@@ -67,7 +78,11 @@ def resolve(store: Store, what: str) -> Root:
         exact, prefix = _WAYS[kind]
         return _first(store, rest, what, exact, prefix)
     return _first(
-        store, what, what, (_whole_id, _whole_digest, _path, _name), (_run_prefix, _trace_prefix, _digest_prefix)
+        store,
+        what,
+        what,
+        (_whole_id, _whole_digest, _path, _name, _folder),
+        (_run_prefix, _trace_prefix, _digest_prefix),
     )
 
 
@@ -165,8 +180,11 @@ def _digest_parts(text: str) -> tuple[str, str]:
 
 def _latest_of_each(store: Store, algorithm: str, value: str) -> Iterable[Artifact]:
     """For each digest that begins so, its latest output, or its latest input where no run wrote it."""
+    beginning = f"{algorithm}:{value}" if algorithm else value
+    if isinstance(store, _KnowsDigests):
+        return store.latest_of_each_digest(beginning)
     found: dict[str, Artifact] = {}
-    for each in store.find_artifacts(digest=f"{algorithm}:{value}" if algorithm else value):
+    for each in store.find_artifacts(digest=beginning):
         if each.digest and (each.direction == "output" or each.digest not in found):
             known = found.get(each.digest)
             if known is None or known.direction == "input" or each.time_ns > known.time_ns:
@@ -178,16 +196,30 @@ def _path(store: Store, text: str) -> Iterable[Artifact]:
     if not text:
         return
     spellings = dict.fromkeys((text, uris.clean(text)))
-    found = [each for spelling in spellings for each in store.find_artifacts(uri=spelling)]
+    # several: of a read and a write at the same time the write counts
+    found = [each for spelling in spellings for each in store.find_artifacts(uri=spelling, limit=_AT_ONE_TIME)]
     if found:
         yield max(found, key=lambda each: (each.time_ns, each.direction == "output"))
-        return
+    elif (path := _local(text)) is not None and not path.is_dir():
+        yield from _of_content(store, path)
+
+
+def _folder(store: Store, text: str) -> Iterable[Artifact]:
+    """What a local folder holds, which may take minutes to read: other ways come before."""
+    path = _local(text)
+    if path is not None and path.is_dir():
+        yield from _of_content(store, path)
+
+
+def _local(text: str) -> Path | None:
     path = Path(text.removeprefix("file://"))
     try:
-        if not path.exists():
-            return
+        return path if text and path.exists() else None
     except (OSError, ValueError):  # too long or with a null byte: no path
-        return
+        return None
+
+
+def _of_content(store: Store, path: Path) -> Iterable[Artifact]:
     for scope in (None, "bytes"):
         digest = _digest_of(path, scope)
         if digest:
@@ -206,8 +238,8 @@ def _digest_of(path: os.PathLike[str], scope: str | None) -> str | None:
 
 def _name(store: Store, text: str) -> Iterable[Artifact]:
     if text:
-        yield from store.find_artifacts(name=text, direction="output")
-        yield from store.find_artifacts(name=text, direction="input")
+        yield from store.find_artifacts(name=text, direction="output", limit=1)
+        yield from store.find_artifacts(name=text, direction="input", limit=1)
 
 
 def _record(store: Store, text: str) -> Iterable[Run]:
@@ -218,7 +250,7 @@ _WAYS: dict[str, tuple[tuple[_Way, ...], tuple[_Way, ...]]] = {
     "run": ((_whole_run,), (_run_prefix,)),
     "trace": ((_whole_trace,), (_trace_prefix,)),
     "digest": ((_whole_digest,), (_digest_prefix,)),
-    "path": ((_path,), ()),
+    "path": ((_path, _folder), ()),
     "name": ((_name,), ()),
     "model": ((models_named,), ()),
     "record": ((_record,), ()),

@@ -12,6 +12,7 @@ from mlotel.rules._promql import BY_BIN, BY_MODEL, FEATURE, MODEL, VERSION, any_
 from mlotel.rules._values import AlertRule, Options, RecordingRule, Rule, seconds
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
+from mlotel.serving._sheet import exported
 
 __all__ = ["drift_alerts", "pipeline_rules", "telemetry_alerts"]
 
@@ -158,7 +159,7 @@ def telemetry_alerts(models: Mapping[tuple[str, str], Reference], options: Optio
             "No replica exports what the model is asked: it is down, or its telemetry is.",
             _DRIFT, {"model": MODEL, "version": VERSION},
         )  # fmt: skip
-        bins = sum(each.bins.size for each in reference.features)
+        bins = sum(each.bins.size for each in exported(reference, options.prediction))
         yield _alert(
             "MlotelRulesOutdated", f"count by {BY_MODEL} (max by {BY_BIN} ({RATIO}{{{chosen}}})) != {bins}",
             options, _WARNING,
@@ -169,7 +170,8 @@ def telemetry_alerts(models: Mapping[tuple[str, str], Reference], options: Optio
         )  # fmt: skip
     yield _alert(
         "MlotelRulesLacking",
-        f"count by {BY_MODEL} ({RATIO})\nunless on {BY_MODEL} count by {BY_MODEL} (mlotel:feature:psi)",
+        f"count by {BY_MODEL} ({RATIO})\nunless on {BY_MODEL} "
+        f"count by {BY_MODEL} (last_over_time(mlotel:feature:psi[15m]))",
         options, _WARNING,
         f"there are no rules for {_HERE % MODEL} {_HERE % VERSION}",
         "It is served and monitored, and nobody judges it: generate the rules from its reference, and load them.",

@@ -1,7 +1,7 @@
 """Rules as the YAML that Prometheus reads and people review: only blocks of text and double-quoted strings.
 
-A JSON string is a double-quoted YAML string, so that nothing has to be known of YAML's other ways to write one; tests
-read it with a YAML library.
+A JSON string is a double-quoted YAML string, characters that do not print apart, so that nothing has to be known of
+YAML's other ways to write one, and no library is needed to write rules; tests read them with one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _field(name: str, text: str, indent: int) -> Iterator[str]:
     """Yield a field whose text may have lines: as a block where it has, or is long."""
     lines = text.split("\n")
     short = len(lines) == 1 and len(text) <= _LONGEST_LINE
-    if short or lines[0].startswith(" ") or not _harmless(text):
+    if short or lines[0].startswith(" ") or not all(line.strip() and line.isprintable() for line in lines):
         yield f"{' ' * indent}{name}: {_text(text)}"
         return
     yield f"{' ' * indent}{name}: |-"
@@ -66,15 +66,11 @@ def _field(name: str, text: str, indent: int) -> Iterator[str]:
         yield f"{' ' * (indent + 2)}{line}"
 
 
-def _harmless(text: str) -> bool:
-    """Whether a block can hold it as it is: it has no characters that YAML does not print, or takes for a new line."""
-    return all(line.isprintable() for line in text.split("\n"))
-
-
 def _text(text: str) -> str:
-    return json.dumps(text)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
     for line in text.split("\n") if text else ():
-        yield f"{indent}# {' '.join(line.split())}".rstrip()
+        yield f"{indent}# {''.join(each for each in line if each.isprintable())}".rstrip()

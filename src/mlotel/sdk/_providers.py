@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -33,7 +33,7 @@ from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
 
-__all__ = ["Collector", "SdkIds", "make_resource"]
+__all__ = ["Collector", "SdkIds", "make_resource", "scraped_provider"]
 
 
 class SdkIds(RandomIds, IdGenerator):
@@ -74,6 +74,11 @@ def _serving_resource(resource: Resource, environment: Mapping[str, str]) -> Res
     replica = environment.get("MLOTEL_REPLICA", "").strip() or f"{attributes.get(A.HOST_NAME, 'host')}"
     attributes[A.SERVICE_INSTANCE_ID] = attributes[A.MLOTEL_REPLICA] = f"{replica}/{os.getpid()}"
     return Resource(attributes, resource.schema_url)
+
+
+def scraped_provider(settings: Settings, reader: MetricReader) -> MeterProvider:
+    """Return a provider of what one reader reads."""
+    return MeterProvider([reader], make_resource(settings), shutdown_on_exit=False)
 
 
 class Collector:

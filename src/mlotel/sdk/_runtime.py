@@ -37,9 +37,21 @@ from mlotel.store.predictions.writer import PredictionLog
 from mlotel.store.producers import ProducerLookup
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+
     from mlotel.sdk._providers import Collector
 
-__all__ = ["configure", "default_store", "flush", "journal", "recorder", "retractions_changed", "runtime", "shutdown"]
+__all__ = [
+    "configure",
+    "default_store",
+    "flush",
+    "journal",
+    "read_metrics",
+    "recorder",
+    "retractions_changed",
+    "runtime",
+    "shutdown",
+]
 
 EXIT_SECONDS = 2.0
 SPOOL = "spool"
@@ -49,6 +61,8 @@ _lock = threading.RLock()
 _settings = Settings()
 _state: _State | None = None
 _retired: list[Collector] = []
+_reader: MetricReader | None = None
+"""What reads this process's metrics where no collector is sent them."""
 _journal: Journal | None = None
 """Where what is said of runs after the fact was last written to."""
 _written_by: weakref.WeakKeyDictionary[object, Path] = weakref.WeakKeyDictionary()
@@ -155,6 +169,30 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     return all(done)
 
 
+def read_metrics(reader: MetricReader | None) -> None:
+    """Let `reader` read the metrics of this process from now on, in place of the one before; None ends that.
+
+    Raises:
+        ConfigurationError: telemetry is switched off, or metrics go elsewhere already.
+    """
+    global _reader
+    with _lock:
+        if reader is not None:
+            if _settings.disabled:
+                raise ConfigurationError("OTEL_SDK_DISABLED switches telemetry off: unset it to have metrics scraped")
+            if _application()[2] is not None:
+                raise ConfigurationError(
+                    "the application has a meter provider of its own: give that one a reader for Prometheus"
+                )
+            if _settings.exports("metrics"):
+                raise ConfigurationError(
+                    "metrics go to a collector already, which offers them for scraping: set "
+                    "OTEL_METRICS_EXPORTER=none to have this process scraped instead"
+                )
+        _reader = reader
+        _retire()
+
+
 def default_store() -> Path | None:
     """Return the folder of the embedded store, whether it is there or not; None where it is switched off."""
     return _settings.store_root
@@ -252,6 +290,11 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if settings.disabled:
         return _State(nothing(), os.getpid(), seen)
     tracers, loggers, meters = _application()
+    scraped = None
+    if meters is None and _reader is not None and not settings.exports("metrics"):
+        from mlotel.sdk._providers import scraped_provider
+
+        meters = scraped = scraped_provider(settings, _reader)
     root = settings.store_root
     otlp = settings.otlp
     embedded = root is not None and (settings.store_wanted or (tracers is None and not otlp))
@@ -263,8 +306,10 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     tracer: trace.Tracer
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
-    elif tracers is None and not otlp:
+    elif tracers is None and not otlp and scraped is None:
         return _State(nothing(), os.getpid(), seen)  # the user switched off the store, and there is no other
+    elif tracers is None and not otlp:
+        tracer = trace.NoOpTracer()
     else:
         provider = tracers
         if provider is None:
@@ -310,12 +355,14 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         record_keys=RecordKeys(settings.record_secret),
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
-        serving_meters=_serving_meters(meters, collector),
+        serving_meters=_serving_meters(meters, collector, scraped),
     )
     return _State(_with_process(made), os.getpid(), seen, collector)
 
 
-def _serving_meters(meters: Any, collector: Collector | None) -> ServingMeters:
+def _serving_meters(meters: Any, collector: Collector | None, scraped: Any) -> ServingMeters:
+    if scraped is not None:
+        return lambda: (scraped, True)  # each process has one of its own, forked children too
     if collector is not None and meters is not None and meters is collector.meter_provider:
         return collector.serving_meters
     return no_meters if meters is None else lambda: (meters, False)

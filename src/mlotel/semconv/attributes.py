@@ -53,6 +53,7 @@ __all__ = [
     "MLOTEL_ARTIFACT_MISSING",
     "MLOTEL_ARTIFACT_NAME",
     "MLOTEL_ARTIFACT_NOTE",
+    "MLOTEL_ARTIFACT_PROFILE",
     "MLOTEL_ARTIFACT_RETRACTED",
     "MLOTEL_ARTIFACT_ROWS",
     "MLOTEL_ARTIFACT_SCHEMA_DIGEST",
@@ -70,6 +71,7 @@ __all__ = [
     "MLOTEL_COMPONENT_STALE_AFTER",
     "MLOTEL_COMPONENT_TAGS",
     "MLOTEL_COMPONENT_VERSION",
+    "MLOTEL_DATA_STATISTIC_NAME",
     "MLOTEL_DRIFT_ALARM",
     "MLOTEL_DRIFT_FEATURES",
     "MLOTEL_DRIFT_METHOD",
@@ -277,6 +279,9 @@ MLOTEL_ARTIFACT_NAME: Final = "mlotel.artifact.name"
 MLOTEL_ARTIFACT_NOTE: Final = "mlotel.artifact.note"
 """Why something about the artifact is missing, for instance its digest."""
 
+MLOTEL_ARTIFACT_PROFILE: Final = "mlotel.artifact.profile"
+"""Statistics of a table's columns as a JSON array, a hundred columns at most; no values of texts."""
+
 MLOTEL_ARTIFACT_RETRACTED: Final = "mlotel.artifact.retracted"
 """The retracted label that the artifact bore when it was read; of several, the one with the earliest deadline."""
 
@@ -327,6 +332,9 @@ MLOTEL_COMPONENT_TAGS: Final = "mlotel.component.tags"
 
 MLOTEL_COMPONENT_VERSION: Final = "mlotel.component.version"
 """Version of the component as its author states it."""
+
+MLOTEL_DATA_STATISTIC_NAME: Final = "mlotel.data.statistic.name"
+"""Name of a statistic of a column."""
 
 MLOTEL_DRIFT_ALARM: Final = "mlotel.drift.alarm"
 """Whether a feature has left its reference by more than the tolerance."""

@@ -12,6 +12,7 @@ __all__ = [
     "MLOTEL_DATA_MISSING_RATIO",
     "MLOTEL_DATA_ROWS",
     "MLOTEL_DATA_STALE",
+    "MLOTEL_DATA_STATISTIC",
     "MLOTEL_DRIFT_ALARM",
     "MLOTEL_DRIFT_SCORE",
     "MLOTEL_FEATURE_REFERENCE_RATIO",
@@ -73,7 +74,7 @@ MLOTEL_RUN_LAST_SUCCESS_TIME: Final = Metric(
 MLOTEL_RUN_LAST_FAILURE_TIME: Final = Metric(
     "mlotel.run.last_failure.time",
     "s",
-    "When the component's latest failed run ended, since the Unix epoch; later than the latest success until it has recovered.",
+    "When the component's latest failed run ended, since the Unix epoch.",
     "gauge",
 )
 MLOTEL_RUN_QUEUE_TIME: Final = Metric(
@@ -185,6 +186,12 @@ MLOTEL_DATA_MISSING_RATIO: Final = Metric(
     "mlotel.data.missing.ratio",
     "1",
     "Share of null cells in the table that a component last read or wrote under a name.",
+    "gauge",
+)
+MLOTEL_DATA_STATISTIC: Final = Metric(
+    "mlotel.data.statistic",
+    "{value}",
+    "A statistic of a column of the table that a component last read or wrote under a name, where it was profiled.",
     "gauge",
 )
 MLOTEL_DATA_STALE: Final = Metric(

@@ -18,7 +18,7 @@ from mlotel.drift._types import Floats, as_floats, family
 
 __all__ = ["Binning", "Row"]
 
-Row = tuple[Any, ...]
+Row = tuple[Any, ...] | np.ndarray[Any, Any]
 
 _BLOCK = 512
 _COLUMNS_FROM = 2_048
@@ -67,7 +67,7 @@ class Binning:
         return self.starts[-1]
 
     def rows(self, rows: Sequence[Row]) -> Integers:
-        """Return the counts of rows, each a tuple with a value for each feature."""
+        """Return the counts of rows, each a tuple with a value for each feature, or an array of such numbers."""
         counts = np.zeros(self.size, np.int64)
         if not rows:
             return counts
@@ -130,6 +130,9 @@ class Binning:
         packed = np.empty((len(rows), len(self._numeric)))
         view, size, pack, pick = packed.data.cast("B"), self._row.size, self._row.pack_into, self._pick
         for place, row in enumerate(rows):
+            if isinstance(row, np.ndarray):
+                packed[place] = row if pick is None else row[self._numeric]
+                continue
             try:
                 pack(view, place * size, *(row if pick is None else pick(row)))
             except (struct.error, TypeError, ValueError, OverflowError):
@@ -155,7 +158,7 @@ def _edges(feature: FeatureReference) -> tuple[float, ...]:
     return feature.bins.edges if isinstance(feature.bins, NumericBins) else ()
 
 
-def _picker(places: Sequence[int], width: int) -> Callable[[Row], Row] | None:
+def _picker(places: Sequence[int], width: int) -> Callable[[Any], tuple[Any, ...]] | None:
     """Return what takes the values of these places out of a row; None if that is all of it, in order."""
     if list(places) == list(range(width)):
         return None

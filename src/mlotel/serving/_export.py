@@ -81,6 +81,12 @@ class Exports:
         runtime = _runtime.current()
         if runtime is self._runtime and not anew:
             return
+        try:
+            self._bind(runtime)
+        except Exception as error:  # a provider of somebody's own making
+            guard("counts of served models are not exported", error)
+
+    def _bind(self, runtime: _runtime.Runtime) -> None:
         with self._lock:
             self._runtime = runtime
             provider, own = runtime.serving_meters()
@@ -197,7 +203,7 @@ def _series(sheet: Sheet) -> list[tuple[Observation, dict[str, Any]]]:
     """Return, for each bin that is exported, its share of the reference and its labels."""
     rows, found = max(sheet.reference.rows, 1), []
     for feature, place in sheet.bins():
-        labels = {**sheet.model, A.MLOTEL_FEATURE_NAME: feature.name[:255], A.MLOTEL_FEATURE_BIN: place}
+        labels: dict[str, Any] = {**sheet.model, A.MLOTEL_FEATURE_NAME: feature.name[:255], A.MLOTEL_FEATURE_BIN: place}
         found.append((Observation(feature.counts[place] / rows, labels), labels))
     return found
 

@@ -26,6 +26,7 @@ __all__ = ["Monitor"]
 _LONGEST_LABEL = 255
 _FEW = 64
 """Rows of a batch that wait for others: counting a few takes as long as counting many."""
+_NUMBERS = "fiub"
 _SEVERAL = (dict, list, tuple, np.ndarray)
 
 
@@ -106,12 +107,12 @@ class Monitor:
                     row = self._row(features)
             elif (kind is tuple or kind is list) and len(features) == self._width:
                 row = tuple(features) if self._choose is None else self._choose(features)
-            elif kind is np.ndarray and features.shape == (self._width,):
-                row = tuple(features.tolist()) if self._choose is None else self._choose(features.tolist())
+            elif kind is np.ndarray and features.shape == (self._width,) and features.dtype.kind in _NUMBERS:
+                row = features.copy() if self._choose is None else features[self._columns]
             else:
                 self._batch(features, predictions, duration)
                 return
-            if row and isinstance(row[0], _SEVERAL):
+            if len(row) and isinstance(row[0], _SEVERAL):
                 self._batch(features, predictions, duration)
                 return
             intake.pending.append(row)
@@ -137,7 +138,10 @@ class Monitor:
         self._record(time.perf_counter() - start, self._labels)
 
     def counts(self) -> Counts:
-        """Return what this process has counted for this version of the model, for `mlotel.drift.compare`."""
+        """Return what this process has counted for this version of the model, for `mlotel.drift.compare`.
+
+        Predictions are among the features if there was one for each row.
+        """
         sheet = self._sheet
         sheet.settle()
         counted, rows = sheet.snapshot()
@@ -147,11 +151,16 @@ class Monitor:
             for place, each in enumerate(sheet.features)
         }
         if sheet.prediction is not None:
-            found[sheet.prediction.name] = FeatureCounts(tuple(sheet.outcome_counts().tolist()))
+            outcomes = tuple(sheet.outcome_counts().tolist())
+            if sum(outcomes) == rows:
+                found[sheet.prediction.name] = FeatureCounts(outcomes)
         return Counts(rows, found)
 
     def close(self) -> None:
-        """Export nothing more for this version of the model from this process."""
+        """Let go of this version of the model: what is observed from now on is not exported.
+
+        An SDK may go on repeating the last counts.
+        """
         exports.close(self._sheet)
 
     def _record(self, seconds: float, labels: Mapping[str, str]) -> None:
@@ -163,6 +172,7 @@ class Monitor:
 
     def _batch(self, features: Any, predictions: Any, duration: float | None) -> None:
         """Count rows that come together, or one in another form than `observe` looks for first."""
+        exports.bind()
         rows = None if features is None else self._batch_features(features)
         if predictions is not None:
             self._batch_predictions(predictions, rows)
@@ -191,7 +201,6 @@ class Monitor:
         else:
             return self._wait([self._row(each) for each in features])
         sheet.add(counted, rows)
-        self._intake.limit = min(self._intake.limit, 1 + len(self._intake.pending))
         return rows
 
     def _wait(self, rows: Sequence[Row]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlotel.drift._bins import Integers
 from mlotel.semconv import attributes as A
 from mlotel.serving._binning import Binning, Row
 
-__all__ = ["BLOCK", "MOST_SERIES", "MOST_VARIANTS", "OTHER", "Intake", "Sheet"]
+__all__ = ["BLOCK", "MOST_SERIES", "MOST_VARIANTS", "OTHER", "Intake", "Sheet", "exported"]
 
 BLOCK = 256
 """Rows that are counted together."""
@@ -101,15 +102,14 @@ class Sheet:
 
     def bins(self) -> Iterator[tuple[FeatureReference, int]]:
         """Yield each bin that is exported, predictions' last, in the order of `values`."""
-        number = 0
-        for feature in (*self.features, *(() if self.prediction is None else (self.prediction,))):
-            number += feature.bins.size
-            if number > MOST_SERIES:
-                guard(
-                    f"model {self.model[A.MLOTEL_MODEL_NAME]!r}",
-                    ValueError(f"more than {MOST_SERIES:,} bins: feature {feature.name!r} and later ones stay here"),
-                )
-                return
+        found = exported(self.reference, self.prediction_name)
+        if len(found) < len(self.reference.features):
+            first = (*self.features, *(() if self.prediction is None else (self.prediction,)))[len(found)]
+            guard(
+                f"model {self.model[A.MLOTEL_MODEL_NAME]!r}",
+                ValueError(f"more than {MOST_SERIES:,} bins: feature {first.name!r} and later ones stay here"),
+            )
+        for feature in found:
             for place in range(feature.bins.size):
                 yield feature, place
 
@@ -214,6 +214,13 @@ class Intake:
         if counts is not None:
             self.outcomes += counts
         self.predicted += number
+
+
+def exported(reference: Reference, prediction: str) -> list[FeatureReference]:
+    """Return the features whose bins are exported, predictions last: all, unless there are too many bins."""
+    ordered = sorted(reference.features, key=lambda each: each.name == prediction)
+    sizes = accumulate(each.bins.size for each in ordered)
+    return [each for each, size in zip(ordered, sizes, strict=True) if size <= MOST_SERIES]
 
 
 def _blocks(waiting: deque[Any]) -> Iterator[list[Any]]:

@@ -59,8 +59,17 @@ class Store(Protocol):
         name: str | None = None,
         uri: str | None = None,
         direction: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Artifact]:
-        """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
+        """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first.
+
+        Args:
+            digest: of this digest, or of those that begin so.
+            name: of exactly this name.
+            uri: at exactly this place.
+            direction: what was read (``input``) or written (``output``) alone.
+            limit: the latest so many.
+        """
         ...
 
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:

@@ -14,9 +14,17 @@ from typing import TypeVar
 from mlotel.model import Artifact, Run
 from mlotel.store.assembly import Assembly
 from mlotel.store.index import Index
-from mlotel.store.rows import digest_number, flags_of, ids_of, span_number, trace_numbers
+from mlotel.store.rows import begins, digest_number, digest_range, flags_of, ids_of, span_number, trace_numbers
 
-__all__ = ["Span", "artifacts_with_digests", "dependents_of", "readers_of", "runs_of_spans", "runs_with_ids"]
+__all__ = [
+    "Span",
+    "artifacts_with_digests",
+    "dependents_of",
+    "latest_of_each_digest",
+    "readers_of",
+    "runs_of_spans",
+    "runs_with_ids",
+]
 
 Span = tuple[str, str]
 """Trace id and span id, in hex digits."""
@@ -65,6 +73,33 @@ def artifacts_with_digests(
         for artifact in _artifacts(index, assembly, f"digest IN ({chunk}) AND flags IN ({sides})"):
             if artifact.digest in wanted:
                 yield artifact
+
+
+def latest_of_each_digest(index: Index, assembly: Assembly, beginning: str) -> Iterator[Artifact]:
+    """For each digest that begins so, its latest write, or its latest read where no run wrote it.
+
+    The index leads to them in order, so that content that was read a million times is looked at once.
+    """
+    low, high = digest_range(beginning)
+    smallest = "SELECT min(digest) FROM io WHERE digest BETWEEN ? AND ?"
+    while (number := index.rows(smallest, (low, high))[0][0]) is not None:
+        for direction in ("output", "input"):
+            latest = [
+                artifact
+                for flags in flags_of(direction)
+                for artifact in islice(_matching(index, assembly, number, flags, beginning), 1)
+            ]
+            if latest:
+                yield max(latest, key=lambda each: each.time_ns)
+                break
+        if number == high:
+            return
+        low = number + 1
+
+
+def _matching(index: Index, assembly: Assembly, number: int, flags: int, beginning: str) -> Iterator[Artifact]:
+    found = assembly.artifacts(index.io_rows("digest = ? AND flags = ?", (number, flags)))
+    return (artifact for artifact in found if begins(artifact.digest, beginning))
 
 
 def readers_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Iterator[Artifact]:

@@ -21,6 +21,7 @@ __all__ = ["Condition"]
 # What `test` calls them needs no quotes in a shell.
 _SPELLINGS = {"==": "=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # what no JSON encoder writes with an escape
+_IN_WORDS = re.compile(r"([^\s=<>!~]+)\s+(exists|eq|ne|lt|le|gt|ge)(?:\s+(.*))?", re.DOTALL)
 _ONE_WORD = re.compile(r"(.+?)\s*(!=|<=|>=|==|=|<|>|~)\s*(.*)", re.DOTALL)
 
 
@@ -107,18 +108,18 @@ class Condition:
 
     @classmethod
     def parse_word(cls, text: str, *, clock: Callable[[], int] = time.time_ns) -> Condition:
-        """Return the condition that is written in one word: ``param.depth>5``.
+        """Return the condition that is written in one word: ``param.depth>5``, or ``param.depth gt 5``.
 
         Raises:
             QueryError: it is none.
         """
-        match = _ONE_WORD.fullmatch(text.strip())
+        match = _IN_WORDS.fullmatch(text.strip()) or _ONE_WORD.fullmatch(text.strip())
         if match is None:
             raise QueryError(
                 f"{text!r} is no condition: write it as KEY OP VALUE, for example param.depth gt 5 "
                 "(a shell takes < and > for itself where they are not quoted)"
             )
-        return cls.parse(match[1], match[2], match[3], clock=clock)
+        return cls.parse(match[1], match[2], match[3] or "", clock=clock)
 
     @property
     def attribute(self) -> str | None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlotel.errors import StoreError
@@ -23,6 +24,7 @@ from mlotel.store.predictions.keys import hashes
 from mlotel.store.rows import (
     ANNOTATIONS,
     Place,
+    begins,
     digest_number,
     digest_range,
     flags_of,
@@ -248,6 +250,7 @@ class IndexedStore(ABC):
         name: str | None = None,
         uri: str | None = None,
         direction: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Artifact]:
         """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
         index = self._index()
@@ -268,12 +271,12 @@ class IndexedStore(ABC):
         if direction is not None:
             where.append("flags IN (?, ?)")
             parameters += flags_of(direction)
-        found = self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
-        return tuple(
+        found = (
             artifact
-            for artifact in found
-            if (digest is None or _matches(artifact.digest, digest)) and (uri is None or artifact.uri == uri)
+            for artifact in self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
+            if (digest is None or begins(artifact.digest, digest)) and (uri is None or artifact.uri == uri)
         )
+        return tuple(islice(found, limit))
 
     @_question
     def writer_of(self, digest: str, *, exclude_run: str | None = None, before_ns: int | None = None) -> Link | None:
@@ -343,6 +346,11 @@ class IndexedStore(ABC):
         return tuple(bulk.artifacts_with_digests(self._index(), self._assembly, digests, direction))
 
     @_question
+    def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]:
+        """For each digest that begins so (as for `find_artifacts`), its latest write, or else its latest read."""
+        return tuple(bulk.latest_of_each_digest(self._index(), self._assembly, beginning))
+
+    @_question
     def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]:
         """As `readers_of` of each of many spans."""
         return tuple(bulk.readers_of(self._index(), self._assembly, spans))
@@ -410,19 +418,18 @@ class IndexedStore(ABC):
         segments, skipped = index.rows("SELECT count(*), coalesce(sum(skipped), 0) FROM segment")[0]
         return StoreStatus(runs, artifacts, segments, skipped, self._torn())
 
+    @_question
+    def unread(self) -> int:
+        """How many lines could not be read: `skipped` and `torn` of `status`, without counting all that there is."""
+        skipped: int = self._index().rows("SELECT coalesce(sum(skipped), 0) FROM segment")[0][0]
+        return skipped + self._torn()
+
     def _torn(self) -> int:
         return 0
 
     def _recover(self, error: sqlite3.Error) -> None:
         """Make the index answer again after `error`, or raise it."""
         raise error
-
-
-def _matches(digest: str | None, wanted: str) -> bool:
-    if digest is None:
-        return False
-    wanted = wanted.lower()
-    return digest.lower().startswith(wanted) or digest.rpartition(":")[2].lower().startswith(wanted)
 
 
 def unavailable(store: object, error: Exception) -> StoreError:

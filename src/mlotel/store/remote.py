@@ -125,6 +125,7 @@ class RemoteStore(Fetching[S], Generic[S]):
         name: str | None = None,
         uri: str | None = None,
         direction: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[Artifact]:
         """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
         keys = {A.MLOTEL_ARTIFACT_NAME: name, A.MLOTEL_ARTIFACT_URI: uri, A.MLOTEL_IO_DIRECTION: direction}
@@ -139,7 +140,7 @@ class RemoteStore(Fetching[S], Generic[S]):
         with self._asking():
             (self._search if digest is None else self._search_once)(searches, since, until)
             found = self._fetched.find_artifacts(digest=digest, name=name, uri=uri, direction=direction)
-            return tuple(each for each in found if since <= each.time_ns <= until)
+            return tuple(each for each in found if since <= each.time_ns <= until)[:limit]
 
     def writer_of(self, digest: str, *, exclude_run: str | None = None, before_ns: int | None = None) -> Link | None:
         """The latest span that wrote content of this digest, other than empty content; None if there is none."""

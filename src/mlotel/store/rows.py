@@ -19,6 +19,7 @@ __all__ = [
     "RunDraft",
     "RunRow",
     "SegmentRow",
+    "begins",
     "digest_number",
     "digest_range",
     "flags_of",
@@ -164,6 +165,14 @@ def digest_range(digest: str) -> tuple[int, int]:
     first = digest_number(digest)
     digits = digest.rpartition(":")[2][:16]
     return first, first | ((1 << 4 * (16 - len(digits))) - 1)
+
+
+def begins(digest: str | None, beginning: str) -> bool:
+    """Whether a digest begins so, with its algorithm or without."""
+    if digest is None:
+        return False
+    beginning = beginning.lower()
+    return digest.lower().startswith(beginning) or digest.rpartition(":")[2].lower().startswith(beginning)
 
 
 def uri_number(uri: str) -> int:

@@ -155,6 +155,7 @@ def artifact_of(item: Item) -> Artifact:
         derived_from,
         _number(said(A.MLOTEL_ARTIFACT_MISSING)),
         drift_of(attributes) if A.MLOTEL_DRIFT_ALARM in attributes else None,
+        _text(said(A.MLOTEL_ARTIFACT_PROFILE)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mlotel._version import __version__
 from mlotel.annotation_documents import annotation_document
 from mlotel.documents import component_document, lineage_document, record_document, run_document
-from mlotel.errors import QueryError, RunNotFoundError, nearest
+from mlotel.errors import QueryError, RunNotFoundError, unknown_component
 from mlotel.inspection import staleness, staleness_of_all
 from mlotel.lineage import (
     RECORD,
@@ -65,7 +65,7 @@ def history(_: Reading, answering: Answering, values: Values) -> object:
     page = _page(answering, RunQuery(component, since_ns, until_ns), values)
     if not page["runs"] and not answering.store.runs(component=component, limit=1):
         known = component_names(answering.store)
-        raise RunNotFoundError(f"no runs of component {component!r}{nearest(component, known)}")
+        raise RunNotFoundError(unknown_component(component, known))
     return page
 
 

@@ -54,5 +54,4 @@ async function show() {
   }
 }
 
-document.getElementById("main").setAttribute("aria-busy", "true");
 show();

@@ -67,15 +67,17 @@ function changes(name, found) {
   if (!found.length) return null;
   return section(name, table(name, [
     ["What", (each) => clean(each.key)],
-    ["Before", (each) => value(each.key, each.before)],
-    ["After", (each) => value(each.key, each.after)],
+    ["Before", (each) => value(each, each.before)],
+    ["After", (each) => value(each, each.after)],
     ["Change", change],
   ], found));
 }
 
-function value(key, found) {
+/** One side of a change; exactly where both would read the same: the text "1" and 1, or two close numbers. */
+function value({ key, before, after }, found) {
   if (found === null) return "–";
   if (typeof found === "number" && Object.hasOwn(UNITS, key)) return UNITS[key](found);
+  if (number(before) === number(after)) return typeof found === "string" ? `"${clean(found)}"` : String(found);
   if (typeof found === "string" && /^[a-z0-9]+:[0-9a-f]{32,}$/.test(found)) return h("code", { title: found }, shortDigest(found));
   return number(found);
 }

@@ -137,6 +137,12 @@ export class RunList {
     const top = -this.body.getBoundingClientRect().top;
     const first = Math.max(0, Math.min(this.runs.length, Math.floor(top / this.rowHeight) - BEYOND));
     const last = Math.min(this.runs.length, Math.max(first, Math.ceil((top + innerHeight) / this.rowHeight) + BEYOND));
+    // Before the rows: where the one with the focus is taken out, browsers look at the page at once, and scroll back if
+    // it has become shorter.
+    this.above.firstChild.height = String(first * this.rowHeight);
+    this.below.firstChild.height = String((this.runs.length - last) * this.rowHeight);
+    this.above.hidden = first === 0;
+    this.below.hidden = last === this.runs.length;
     for (const [index, row] of this.rows) {
       if (index < first || index >= last) {
         row.remove();
@@ -153,10 +159,6 @@ export class RunList {
       }
       before = row;
     }
-    this.above.firstChild.height = String(first * this.rowHeight);
-    this.below.firstChild.height = String((this.runs.length - last) * this.rowHeight);
-    this.above.hidden = first === 0;
-    this.below.hidden = last === this.runs.length;
     this.tell();
     if (this.next !== null && !this.waits() && last > this.runs.length - AHEAD) this.more();
   }

@@ -1,4 +1,4 @@
-"""How tests come by a browser: one on PATH, else the distribution's package, else one line that says what to do."""
+"""How tests come by a browser and Java: on PATH, else the distribution's package, else a line on what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from mlotel_stack import StackError, chromium
+from mlotel_stack import StackError
+from mlotel_stack.distribution import CHROMIUM, JAVA
 
 APT_GET = """#!/bin/sh
 echo "$@" >> "{log}"
@@ -47,12 +48,12 @@ def apt_get(folder: Path, install: str) -> Path:
     return log
 
 
-@pytest.mark.parametrize("name", chromium.COMMANDS)
+@pytest.mark.parametrize("name", CHROMIUM.commands)
 def test_a_browser_on_path_is_used(name: str, machine: Path) -> None:
     """By any name that distributions give it; nothing is installed then."""
     there = program(machine / name)
-    assert chromium.ensure() == there
-    assert chromium.lacking() == []
+    assert CHROMIUM.ensure() == there
+    assert CHROMIUM.lacking() == []
 
 
 def test_without_one_root_installs_the_package(machine: Path) -> None:
@@ -60,8 +61,8 @@ def test_without_one_root_installs_the_package(machine: Path) -> None:
     log = apt_get(machine, f'touch "{machine}/chromium"; chmod 755 "{machine}/chromium"')
     said: list[str] = []
 
-    assert chromium.lacking() == []
-    assert chromium.ensure(said.append) == machine / "chromium"
+    assert CHROMIUM.lacking() == []
+    assert CHROMIUM.ensure(said.append) == machine / "chromium"
     install = "install --yes --no-install-recommends chromium"
     assert log.read_text().splitlines() == [install, "update", install]
     assert len(said) == 1
@@ -71,7 +72,7 @@ def test_why_it_could_not_be_installed_is_told(machine: Path) -> None:
     """The message ends in apt-get's own last line."""
     apt_get(machine, 'echo "E: no space left" >&2; exit 100')
     with pytest.raises(StackError, match=r"failed: E: no space left$"):
-        chromium.ensure(lambda _: None)
+        CHROMIUM.ensure(lambda _: None)
 
 
 @pytest.mark.parametrize(("user", "has_apt"), [(1000, True), (0, False)])
@@ -82,7 +83,16 @@ def test_where_it_cannot_be_had_that_is_said(
     monkeypatch.setattr(os, "geteuid", lambda: user)
     if has_apt:
         apt_get(machine, "exit 0")
-    (problem,) = chromium.lacking()
-    assert problem == "no chromium on PATH: install it, or run this as root on a system with apt-get"
-    with pytest.raises(StackError, match=r"^no chromium on PATH"):
-        chromium.ensure()
+    (problem,) = CHROMIUM.lacking()
+    assert problem == "no Chromium on PATH: install it, or run this as root on a system with apt-get"
+    with pytest.raises(StackError, match=r"^no Chromium on PATH"):
+        CHROMIUM.ensure()
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("17.0.19", True), ("21", True), ("11.0.2", False), ("1.8.0_402", False)]
+)
+def test_a_java_that_is_too_old_is_none(version: str, fits: bool, machine: Path) -> None:
+    """Spark needs 17; Java tells its version on standard error."""
+    program(machine / "java", f"#!/bin/sh\necho 'openjdk version \"{version}\" 2026-01-20' >&2\n")
+    assert (JAVA.find() is not None) is fits
