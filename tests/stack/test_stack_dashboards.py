@@ -8,8 +8,8 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backends import Prometheus, eventually, get
-from conftest import FAST
 from grafana_queries import Asked, filled_in, load, queries
 from promtool import Case, check, selector
 
@@ -27,7 +26,7 @@ from mlotel.grafana import Options, dashboards
 from mlotel.rules import Options as RuleOptions
 from mlotel.rules import RecordingRule, generate, to_yaml
 from mlotel.rules._values import Group
-from mlotel_stack import Programs, Stack
+from mlotel_stack import Programs, Settings, Stack
 
 pytestmark = pytest.mark.stack
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -115,7 +114,10 @@ def prometheus(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "rules.yml").write_text(to_yaml(generate([reference], options)), encoding="utf-8")
     (folder / "batch.py").write_text(BATCH, encoding="utf-8")
     (folder / "serving.py").write_text(SERVING, encoding="utf-8")
-    with Stack.start(folder / "stack", replace(FAST, rules=(folder / "rules.yml",))) as stack:
+    settings = Settings(
+        scrape_interval="1s", span_metrics_interval="2s", rules=(folder / "rules.yml",), die_with_parent=True
+    )
+    with Stack.start(folder / "stack", settings) as stack:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MLOTEL_"))}
         environment |= {**stack.env(), "PYTHONPATH": str(SOURCE), "OTEL_SERVICE_NAME": "dashboards"}
         asked = Prometheus(stack.endpoints["prometheus"])
@@ -212,6 +214,16 @@ RUN = {"cicd_pipeline_name": "p", "mlotel_component_name": "train"}
 SUCCESS, FAILURE = "mlotel_run_last_success_time_seconds", "mlotel_run_last_failure_time_seconds"
 
 
+class ByTheMinute(Case):
+    """A test of promtool whose series have a sample a minute, looked at after 150 of them."""
+
+    def __init__(self) -> None:
+        super().__init__(at="150m")
+
+    def document(self) -> dict[str, Any]:
+        return {**super().document(), "interval": "1m"}
+
+
 def times(*moments: tuple[int, int]) -> str:
     """The samples of a gauge, one a minute for 150 minutes: from which minute on it has which value, in seconds."""
     found, now = [], "_"
@@ -225,7 +237,7 @@ def times(*moments: tuple[int, int]) -> str:
 
 def test_recovery_is_from_the_first_failure_to_the_next_success(programs: Programs, tmp_path: Path) -> None:
     """Failing from minute 40 to 50, retried in vain at 45, and from 90 to 120: 20 minutes on average."""
-    case = Case()
+    case = ByTheMinute()
     case.series[selector(SUCCESS, RUN)] = times((30, 1800), (50, 3000), (120, 7200))
     case.series[selector(FAILURE, RUN)] = times((40, 2400), (45, 2700), (90, 5400))
     text = filled_in(panel("Mean time to recover").text, {**VALUES, "window": "140m", "component": ".*"})
@@ -240,7 +252,7 @@ def test_recovery_is_from_the_first_failure_to_the_next_success(programs: Progra
 
 def test_what_never_succeeded_has_not_recovered(programs: Programs, tmp_path: Path) -> None:
     """Its time goes on from the first failure, and it is failing."""
-    case = Case()
+    case = ByTheMinute()
     case.series[selector(FAILURE, RUN)] = times((60, 3600), (100, 6000))
     text = filled_in(panel("Mean time to recover").text, {**VALUES, "window": "2h", "component": ".*"})
     case.near(f"sum({text})", 90 * 60 + 30)  # both ends are looked at
