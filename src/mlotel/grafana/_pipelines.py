@@ -29,19 +29,15 @@ from mlotel.grafana._promql import (
     replicas,
     values_of,
 )
+from mlotel.grafana._runs import FAILED, OK, burn, failing, recovery, slowest, success
 from mlotel.grafana._values import Dashboard, Link, Options, Panel, Query, Row
 from mlotel.semconv import metrics as M
 
-__all__ = ["failing", "pipeline_health", "recovery"]
-
-RESOLUTION = 30
-"""Seconds between two looks at whether a component was failing, where the time that it took to recover is added up."""
+__all__ = ["pipeline_health"]
 
 _NAME = f"{{{{{COMPONENT}}}}}"
 _GOOD, _WARN, _BAD = "green", "orange", "red"
-_DONE = f'{STATE}=~"ok|failed"'
 _SERVED, _INPUT = f'{VERSION}!=""', f'{DIRECTION}="input"'
-_OK, _FAILED = f'{STATE}="ok"', f'{STATE}="failed"'
 
 
 def pipeline_health(options: Options) -> Dashboard:
@@ -70,33 +66,8 @@ def pipeline_health(options: Options) -> Dashboard:
     )
 
 
-def failing(at: Series) -> str:
-    """Return 1 for each component that has not succeeded since its latest failure, 0 for one that has."""
-    failure = f"max by {BY_RUN} ({at(M.MLOTEL_RUN_LAST_FAILURE_TIME)})"
-    success = f"max by {BY_RUN} ({at(M.MLOTEL_RUN_LAST_SUCCESS_TIME)})"
-    return f"({failure} > bool {success} or {failure} ^ 0)"
-
-
-def recovery(at: Series, window: str) -> str:
-    """Return the mean time, in seconds, from a first failure to the next success.
-
-    It is the time that a component was failing, over how many times it began to: (changes to and fro) / 2, upwards,
-    and at least one.
-    """
-    over = f"{failing(at)}[{window}:{RESOLUTION}s]"
-    return f"{RESOLUTION} * sum_over_time({over})\n/ clamp_min(ceil(changes({over}) / 2), 1)"
-
-
-def _success(at: Series, window: str, by: str = "") -> str:
-    """Return the share of runs that succeeded, of those that ended by themselves."""
-    who = f"sum by {by}" if by else "sum"
-    # the sum that is there when nothing succeeded keeps the labels
-    ok = f"({who} (increase({at(CALLS, _OK)}[{window}])) or 0 * {who} (increase({at(CALLS, _DONE)}[{window}])))"
-    return f"{ok}\n/ ({who} (increase({at(CALLS, _DONE)}[{window}])) > 0)"
-
-
 def _glance(at: Series) -> tuple[Panel, ...]:
-    success = _success(at, "$__range")
+    succeeded = success(at, "$__range")
     columns = {
         PIPELINE: "Pipeline",
         COMPONENT: "Component",
@@ -117,14 +88,14 @@ def _glance(at: Series) -> tuple[Panel, ...]:
             "Success ratio", "stat",
             "Runs that ended well, of those that ended well or failed; cancelled ones count as neither. If it is below "
             "the objective, look at which errors it is, under Reliability.",
-            (Query(success, instant=True),),
+            (Query(succeeded, instant=True),),
             unit="percentunit", width=4, height=4, decimals=2, high=1,
         ),
         Panel(
             "Error budget left", "stat",
             "1 is all of it, 0 is none: as many runs failed as the objective allows for. Below 0, put reliability "
             "before everything else.",
-            (Query(f"1 - (1 - {success})\n/ (1 - $objective)", instant=True),),
+            (Query(f"1 - (1 - {succeeded})\n/ (1 - $objective)", instant=True),),
             unit="percentunit", width=4, height=4, decimals=1,
             thresholds=((None, _BAD), (0, _WARN), (0.5, _GOOD)),
         ),
@@ -154,8 +125,8 @@ def _glance(at: Series) -> tuple[Panel, ...]:
             "component that nobody starts fails without an error. Click on a name for its own dashboard.",
             (
                 Query(f"sum by {BY_RUN} (increase({at(CALLS)}[$__range]))", instant=True),
-                Query(_success(at, "$__range", BY_RUN), instant=True),
-                Query(_slowest(at, "$__range"), instant=True),
+                Query(success(at, "$__range", BY_RUN), instant=True),
+                Query(slowest(at, "$__range"), instant=True),
                 Query(ages(at, BY_RUN), instant=True),
                 Query(failing(at), instant=True),
             ),
@@ -183,7 +154,7 @@ def _reliability(at: Series) -> tuple[Panel, ...]:
             "lead to traces with the error's message.",
             (
                 Query(
-                    f"sum by ({COMPONENT}, {ERROR}) (increase({at(CALLS, _FAILED)}[$__rate_interval]))",
+                    f"sum by ({COMPONENT}, {ERROR}) (increase({at(CALLS, FAILED)}[$__rate_interval]))",
                     f"{_NAME}: {{{{{ERROR}}}}}", exemplars=True,
                 ),
             ),
@@ -194,7 +165,7 @@ def _reliability(at: Series) -> tuple[Panel, ...]:
             "At each time over the window before it. Choose a window of several runs: one failure of a daily job is "
             "all of a day.",
             (
-                Query(_success(at, "$window", BY_RUN), _NAME),
+                Query(success(at, "$window", BY_RUN), _NAME),
                 Query("vector($objective)", "objective"),
             ),
             unit="percentunit", high=1, links=(TO_COMPONENT,),
@@ -205,8 +176,8 @@ def _reliability(at: Series) -> tuple[Panel, ...]:
             "failure has no line (needs the rules of `mlotel rules`). MlotelRunErrors alerts at 14.4 over one hour, "
             "and at 6 over six: then stop what is being rolled out.",
             (
-                Query(_burn(at, "1h"), f"{_NAME}, 1 h"),
-                Query(_burn(at, "6h"), f"{_NAME}, 6 h"),
+                Query(burn(at, "1h"), f"{_NAME}, 1 h"),
+                Query(burn(at, "6h"), f"{_NAME}, 6 h"),
             ),
             thresholds=((None, _GOOD), (6, _WARN), (14.4, _BAD)),
         ),
@@ -216,7 +187,7 @@ def _reliability(at: Series) -> tuple[Panel, ...]:
 def _resilience(at: Series) -> tuple[Panel, ...]:
     again = f'{ATTEMPT}!=""'
     tried = f"sum by {BY_RUN} (increase({at(CALLS, again)}[$window]))"
-    helped = f"sum by {BY_RUN} (increase({at(CALLS, again, _OK)}[$window]))"
+    helped = f"sum by {BY_RUN} (increase({at(CALLS, again, OK)}[$window]))"
     unsuccessful = f"{failing(at)} == 1"
     since_success = f"({ages(at, BY_RUN)})"
     since_failure = f"(time() - max by {BY_RUN} ({at(M.MLOTEL_RUN_LAST_FAILURE_TIME)}))"
@@ -314,7 +285,7 @@ def _elasticity(at: Series, everything: Series) -> tuple[Panel, ...]:
             "grown, compare a slow run with a fast one by `mlotel diff`; the points lead to them.",
             (
                 Query(quantile(0.5, at.part(DURATIONS, "bucket"), "$window", by), f"{_NAME} p50"),
-                Query(_slowest(at, "$window"), f"{_NAME} p95", exemplars=True),
+                Query(slowest(at, "$window"), f"{_NAME} p95", exemplars=True),
             ),
             unit="s", low=0, links=(TO_COMPONENT,),
         ),
@@ -390,15 +361,6 @@ def _telemetry(at: Series, everything: Series, options: Options) -> tuple[Panel,
             width=6, names={"0": ("down", _BAD), "1": ("up", _GOOD)},
         ),
     )  # fmt: skip
-
-
-def _slowest(at: Series, window: str) -> str:
-    return quantile(0.95, at.part(DURATIONS, "bucket"), window, f"{PIPELINE}, {COMPONENT}")
-
-
-def _burn(at: Series, window: str) -> str:
-    name = f"run:errors_ratio_rate{window}"
-    return f"{at.recorded(name, any_of(COMPONENT, 'component'))}\n/ (1 - $objective)"
 
 
 def _objectives(chosen: float) -> str:
