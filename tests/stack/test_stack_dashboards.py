@@ -278,7 +278,7 @@ def test_a_component_that_only_fails_has_a_ratio_of_0(programs: Programs, tmp_pa
     """It is not absent, in the table of components nor of the objective."""
     case = Case()
     case.counter("mlotel_span_calls_total", {**RUN, "mlotel_run_state": "failed"}, 1)
-    values = {**VALUES, "component": ".*"}
+    values = {**VALUES, "window": "1h", "__range": "1h", "component": ".*"}
     for asked in (panel("Components", "B"), panel("Success ratio"), panel("Success ratio against the objective")):
         case.equal(f"sum({filled_in(asked.text, values)})", 0)
 
