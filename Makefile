@@ -61,7 +61,10 @@ bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
 bench-drift: $(DEV)/.ready ## simulate: how often drift alarms where nothing changed, and what it finds
 	@$(DEV)/bin/python benchmarks/drift_simulation.py
 
-.PHONY: semconv lock
+.PHONY: semconv dashboards lock
+dashboards: $(DEV)/.ready ## generate dashboards/*.json for Grafana
+	@$(DEV)/bin/mlotel dashboards --output dashboards
+
 semconv: $(DEV)/.ready ## generate the names' constants and docs from semconv/*.yaml
 	@$(DEV)/bin/python tools/semconv.py
 

@@ -559,6 +559,7 @@ class ActiveRun:
             duration_s=(end_ns - self._start_ns) / 1e9,
             cpu_s=cpu_s,
             memory=memory,
+            queue_s=self._settings.attributes.get(A.MLOTEL_RUN_QUEUE_TIME),
             context=self._context,
         )
 

@@ -29,6 +29,10 @@ class Instruments:
         )
         self._active = meter.create_up_down_counter(*M.MLOTEL_RUN_ACTIVE[:3])
         self._success = meter.create_gauge(*M.MLOTEL_RUN_LAST_SUCCESS_TIME[:3])
+        self._failure = meter.create_gauge(*M.MLOTEL_RUN_LAST_FAILURE_TIME[:3])
+        self._queue = meter.create_histogram(
+            *M.MLOTEL_RUN_QUEUE_TIME[:3], explicit_bucket_boundaries_advisory=M.MLOTEL_RUN_QUEUE_TIME.boundaries
+        )
         self._memory = meter.create_gauge(*M.MLOTEL_RUN_MEMORY_PEAK[:3])
         self._metric = meter.create_gauge(*M.MLOTEL_RUN_METRIC[:3])
         self._rows = meter.create_gauge(*M.MLOTEL_DATA_ROWS[:3])
@@ -66,9 +70,13 @@ class Instruments:
         duration_s: float,
         cpu_s: float,
         memory: int | None,
+        queue_s: float | None = None,
         context: Context,
     ) -> None:
-        """Record how a run ended: `end_ns` since the epoch, `memory` in bytes; exemplars lead to `context`'s span."""
+        """Record how a run ended: `end_ns` since the epoch, `memory` in bytes; exemplars lead to `context`'s span.
+
+        `queue_s` is how long it waited for its start, where its orchestrator said so.
+        """
         if not self.enabled:
             return
         self._active.add(-1, component)
@@ -79,8 +87,12 @@ class Instruments:
         self._cpu.record(cpu_s, component, context)
         if memory is not None:
             self._memory.set(memory, component)
+        if queue_s is not None:
+            self._queue.record(queue_s, component, context)
         if state == "ok":
             self._success.set(end_ns / 1e9, component)
+        elif state == "failed":  # one that was cancelled has not failed, nor succeeded
+            self._failure.set(end_ns / 1e9, component)
 
     def artifact(
         self,

@@ -14,7 +14,7 @@ from mlotel.cli import build_app
 
 COMMANDS = get_command(build_app()).commands
 # What runs for as long as somebody wants it to, or has an output of its own, prints no document.
-WITHOUT_JSON = {"exec", "rules", "ui"}
+WITHOUT_JSON = {"dashboards", "exec", "rules", "ui"}
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "cli.md").read_text(encoding="utf-8")
 EVERYTHING = "".join(page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md")))

@@ -164,6 +164,21 @@ def test_span_metrics_count_runs_by_component_and_outcome(stack: Stack, promethe
     }
 
 
+def test_retries_are_told_apart_by_their_attempt(stack: Stack, prometheus: Prometheus) -> None:
+    """A first attempt has no label; all past the ninth are one series, so that trying for ever makes no more."""
+    component = unique("train")
+    with tracing(stack, unique("retried")) as tracer:
+        for attempt in (None, 2, 9, 10, 11, 5000):
+            attributes = {A.MLOTEL_COMPONENT_NAME: component, A.MLOTEL_RUN_STATE: "failed"}
+            retry = {} if attempt is None else {A.MLOTEL_RUN_ATTEMPT: attempt}
+            tracer.start_span(component, attributes={**attributes, **retry}).end()
+
+    selector = f'mlotel_span_calls_total{{mlotel_component_name="{component}"}}'
+    eventually(lambda: sum(value for _, value in prometheus.query(selector)) == 6)
+    counts = {labels.get("mlotel_run_attempt"): value for labels, value in prometheus.query(selector)}
+    assert counts == {None: 1, "2": 1, "9": 1, "10": 3}
+
+
 def test_span_metrics_lead_to_a_trace(stack: Stack, prometheus: Prometheus) -> None:
     """The run counter and the duration histogram carry exemplars with the trace id of a run."""
     component = unique("train")

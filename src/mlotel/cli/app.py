@@ -61,6 +61,7 @@ _COMMANDS = {
     "review": _Command("review"),
     "drift": _Command("drift"),
     "reference": _Command("reference"),
+    "dashboards": _Command("dashboards"),
     "label": _Command("labels", "label_command"),
     "unlabel": _Command("labels", "unlabel_command"),
     "labels": _Command("labels", "labels_command"),

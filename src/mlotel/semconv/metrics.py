@@ -32,9 +32,11 @@ __all__ = [
     "MLOTEL_RUN_ACTIVE",
     "MLOTEL_RUN_CPU_TIME",
     "MLOTEL_RUN_DURATION",
+    "MLOTEL_RUN_LAST_FAILURE_TIME",
     "MLOTEL_RUN_LAST_SUCCESS_TIME",
     "MLOTEL_RUN_MEMORY_PEAK",
     "MLOTEL_RUN_METRIC",
+    "MLOTEL_RUN_QUEUE_TIME",
     "MLOTEL_TELEMETRY_DROPPED",
     "Metric",
 ]
@@ -68,6 +70,19 @@ MLOTEL_RUN_LAST_SUCCESS_TIME: Final = Metric(
     "s",
     "When the component's latest successful run ended, since the Unix epoch.",
     "gauge",
+)
+MLOTEL_RUN_LAST_FAILURE_TIME: Final = Metric(
+    "mlotel.run.last_failure.time",
+    "s",
+    "When the component's latest failed run ended, since the Unix epoch.",
+    "gauge",
+)
+MLOTEL_RUN_QUEUE_TIME: Final = Metric(
+    "mlotel.run.queue.time",
+    "s",
+    "Time that the runs of a component waited for their start, where their orchestrator counts it.",
+    "histogram",
+    (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 43200.0),
 )
 MLOTEL_RUN_CPU_TIME: Final = Metric(
     "mlotel.run.cpu.time",
