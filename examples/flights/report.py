@@ -8,16 +8,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from alerts import EXPECTED, alerts, judged, reasons
 from rich.console import Console
 from rich.table import Table
 
 ALARM = 3  # the exit code of `mlotel drift` where something alarms
 
 
-def report(console: Console, work: Path, environment: dict[str, str], jaeger: str | None) -> None:
+def report(console: Console, work: Path, environment: dict[str, str], stack: Any) -> None:
     """Print the runs, December's lineage, statistics and drift by month, links to Jaeger and what to type next."""
     december = os.path.relpath(work / "predictions" / "2013-12.parquet")
     title(console, "The runs", "mlotel runs")
@@ -37,15 +39,33 @@ def report(console: Console, work: Path, environment: dict[str, str], jaeger: st
     html = mlotel("drift", *compared, "--format", "html", environment=environment, show=False, may=(0, ALARM))
     (work / "drift.html").write_text(html, encoding="utf-8")
     console.print(f"[dim]December beside spring, feature by feature, as a picture: {picture}[/dim]", soft_wrap=True)
-    if jaeger is not None:
-        title(console, "The same runs in Jaeger")
-        for run in reversed(runs):
-            name = f"{run['component']} {run['tags'].get('month', '')}"
-            console.print(f"{name:<16}  {jaeger}/trace/{run['trace_id']}", soft_wrap=True, highlight=False)
-        console.print(f"[dim]A Jaeger that was built without its web pages answers at {jaeger}/api/traces/ID[/dim]")
+    if stack is not None:
+        links(console, runs, stack.endpoints["jaeger_ui"])
+        firing(console, work, environment, stack, runs)
     title(console, "What to type next")
     for line in next_commands(work, runs):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+
+
+def links(console: Console, runs: list[dict[str, Any]], jaeger: str) -> None:
+    """Print a link into Jaeger for each run."""
+    title(console, "The same runs in Jaeger")
+    for run in reversed(runs):
+        name = f"{run['component']} {run['tags'].get('month', '')}"
+        console.print(f"{name:<16}  {jaeger}/trace/{run['trace_id']}", soft_wrap=True, highlight=False)
+    console.print(f"[dim]A Jaeger that was built without its web pages answers at {jaeger}/api/traces/ID[/dim]")
+
+
+def firing(console: Console, work: Path, environment: dict[str, str], stack: Any, runs: list[dict[str, Any]]) -> None:
+    """Print which alerts fire on what the runs told, and why the others are silent."""
+    rules = work / "flights-rules.yml"
+    expected = [part for name in EXPECTED for part in ("--expect", f"{name}=26h")]
+    mlotel("rules", *expected, "--hold", "0s", "--output", str(rules), environment=environment)
+    prometheus = stack.endpoints["prometheus"]
+    ended = max(datetime.fromisoformat(run["end"]).timestamp() for run in runs)
+    title(console, "Alerts on December's run", f"mlotel rules --output {os.path.relpath(rules)}")
+    console.print(alerts(judged(prometheus, stack.load_rules, rules, ended)))
+    console.print(f"[dim]silent, since {', '.join(reasons(prometheus))}[/dim]", soft_wrap=True)
 
 
 def statistics(runs: list[dict[str, Any]]) -> Table:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from report import report
 from rich.console import Console
@@ -35,12 +36,12 @@ def main() -> None:
 
     console = Console()
     work = fresh_folder(options.work)
-    environment, jaeger = demo_environment(work), None
+    environment, stack = demo_environment(work), None
     if options.stack is not None:
-        to_stack, jaeger = running_stack(options.stack)
-        environment |= to_stack
+        stack = running_stack(options.stack)
+        environment |= stack.env()
     run_steps(console, list(steps(raw_file(), options.every)), work, environment)
-    report(console, work, environment, jaeger)
+    report(console, work, environment, stack)
 
 
 def raw_file() -> Path:
@@ -103,16 +104,15 @@ def demo_environment(work: Path) -> dict[str, str]:
     return environment | {"MLOTEL_STORE": str(work / ".mlotel"), "OTEL_SERVICE_NAME": "flights"}
 
 
-def running_stack(folder: str) -> tuple[dict[str, str], str]:
-    """What sends telemetry to the stack that ``make stack-up`` started, or one in a folder, and its Jaeger."""
+def running_stack(folder: str) -> Any:
+    """The stack that ``make stack-up`` started, or one in a folder."""
     sys.path.insert(0, str(HERE.parents[1] / "tools"))
     from mlotel_stack import Stack, StackError, cache_dir
 
     try:
-        stack = Stack.attach(Path(folder) if folder else cache_dir() / "run")
+        return Stack.attach(Path(folder) if folder else cache_dir() / "run")
     except StackError as error:
         sys.exit(str(error))
-    return stack.env(), stack.endpoints["jaeger_ui"]
 
 
 if __name__ == "__main__":

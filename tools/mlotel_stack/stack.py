@@ -172,6 +172,19 @@ class Stack:
                 shutil.rmtree(self.run_dir / name, ignore_errors=True)
             (self.run_dir / _MARK).unlink(missing_ok=True)
 
+    def load_rules(self, path: Path) -> None:
+        """Let Prometheus read a rule file too, in the place of an earlier one of the same name.
+
+        Raises:
+            StackError: Prometheus does not take it, or does not answer.
+        """
+        shutil.copy(path, self.run_dir / "prometheus/rules" / path.with_suffix(".yml").name)
+        request = urllib.request.Request(f"{self.endpoints['prometheus']}/-/reload", method="POST")
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+        except OSError as error:
+            raise StackError(f"Prometheus does not take {path.name}: {self._last_words('prometheus')}") from error
+
     def env(self, protocol: str = "http/protobuf") -> dict[str, str]:
         """Return the OTEL_* variables that send a program's telemetry to this stack.
 

@@ -22,9 +22,14 @@ _DEFAULTS = Options()
 
 def command(
     reference: Annotated[
-        list[Path],
-        typer.Option("--reference", "-r", metavar="FILE", help="A reference, as Reference.save wrote it; repeatable."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            "--reference",
+            "-r",
+            metavar="FILE",
+            help="A reference of a served model, as Reference.save wrote it; repeatable.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, if not to the standard output.")
     ] = None,
@@ -74,8 +79,8 @@ def command(
         chosen["jobs"] = tuple(jobs)
     options = Options(**chosen)
     text = to_yaml(
-        generate([Reference.load(each) for each in reference], options),
-        head=f"Written by mlotel {__version__} from references: change what it is told, not this file.",
+        generate([Reference.load(each) for each in reference or ()], options),
+        head=f"Written by mlotel {__version__}: change what it is told, not this file.",
     )
     if output is None:
         sys.stdout.write(text)

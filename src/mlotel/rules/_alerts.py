@@ -112,6 +112,13 @@ def pipeline_rules(options: Options) -> Iterator[Rule]:
     slow = _bucket(options.request_seconds)
     yield from _burn("Request", "latency", by_model, f"{requests}_bucket{{{slow}}}", f"{requests}_count", options)
 
+    drifted = f"({COMPONENT}, {MODEL}, {VERSION}, {FEATURE})"
+    yield _alert(
+        "MlotelDriftOfBatch", f"max by {drifted} ({metric_name(M.MLOTEL_DRIFT_ALARM)}) > 0", options, _WARNING,
+        f"{_HERE % FEATURE} of what {_HERE % COMPONENT} last read or wrote has left its reference",
+        "`mlotel show` of the run says which table it was; the event mlotel.drift.detected says by what.",
+        _DRIFT, {"model": MODEL, "version": VERSION, "feature": FEATURE},
+    )  # fmt: skip
     stale, success = metric_name(M.MLOTEL_DATA_STALE), metric_name(M.MLOTEL_RUN_LAST_SUCCESS_TIME)
     yield _alert(
         "MlotelStaleInput", f"sum by {by_component} (increase({stale}[{options.window}])) > 0", options, _WARNING,
