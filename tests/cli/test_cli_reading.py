@@ -120,6 +120,8 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
                 "size": None,
                 "schema_digest": None,
                 "note": None,
+                "drift": None,
+                "profile": None,
                 "link": None,
             }
         ],
@@ -136,6 +138,8 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
                 "size": 812_000,
                 "schema_digest": None,
                 "note": None,
+                "drift": None,
+                "profile": None,
                 "link": None,
             }
         ],
@@ -143,6 +147,7 @@ def test_runs_as_json_is_a_list_of_runs(mlotel, delays, book):
         "metrics": {"rmse": 12.345678},
         "tags": {"stage": "test"},
         "predictions": None,
+        "drift": None,
         "git": GIT,
         "error": None,
         "stale": None,

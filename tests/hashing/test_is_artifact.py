@@ -93,6 +93,7 @@ def test_the_public_names() -> None:
     assert mlotel.hashing.__all__ == [
         "Fingerprinter",
         "StatCache",
+        "content_digest",
         "digest_manifest",
         "fingerprint",
         "is_artifact",
