@@ -1,21 +1,25 @@
-"""Profiles of tables that are too large for one machine: made where Spark holds their rows, and merged."""
+"""Tables that are too large for one machine: profiled and compared where Spark holds their rows, then merged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import pyarrow as pa
 
+from mlotel import drift
+from mlotel.drift import Counts, DriftResult, Reference
+from mlotel.drift._tolerance import ALPHA, DELTA
 from mlotel.errors import ArtifactError
 from mlotel.profiling import Profile, check_options, profile_batches
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["profile"]
+__all__ = ["compare", "profile"]
 
-_COLUMN = "profile"
+_COLUMN = "part"
 _MERGERS = 8
 _NESTED = ("array", "map", "struct")
 
@@ -63,6 +67,44 @@ def profile(
     return profile_batches(empty, iter(()), by=columns, frequent=frequent, most_groups=most_groups)
 
 
+def compare(
+    reference: Reference, df: DataFrame, *, segment: object = None, delta: float = DELTA, alpha: float = ALPHA
+) -> DriftResult:
+    """Return what changed between a reference and the rows of a Spark DataFrame, as `mlotel.drift.compare` finds it.
+
+    Each partition is counted by `mapInArrow` where it lies; counts are integers and add up, so that the answer is that
+    of one machine. No rows leave their partitions. mlotel has to be installed for the executors.
+
+    Args:
+        reference: what the rows are compared with.
+        df: the DataFrame; it is computed once.
+        segment: compare with this segment of the reference; the rows have to be those of the segment.
+        delta: the PSI that is tolerated, as for `mlotel.drift.compare`.
+        alpha: the level of all tests together, as for `mlotel.drift.compare`.
+
+    Raises:
+        ArtifactError: it is no Spark DataFrame, or has no rows.
+        ConfigurationError: there is no such segment, or a number is out of range.
+    """
+    _fields(df)
+    then = reference if segment is None else reference.segment(segment)
+
+    def of_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        counter = then.counter()
+        for batch in batches:
+            counter.add(batch)
+        if counter.counts is not None:
+            yield _row(orjson.dumps(counter.counts.document()).decode())
+
+    total: Counts | None = None
+    for row in df.mapInArrow(of_partition, f"{_COLUMN} string").collect():
+        part = Counts.from_document(orjson.loads(row[_COLUMN]))
+        total = part if total is None else total.merge(part)
+    if total is None:
+        raise ArtifactError("the DataFrame has no rows: there is nothing to compare")
+    return drift.compare(then, total, delta=delta, alpha=alpha)
+
+
 def _fields(df: DataFrame) -> list[tuple[str, str]]:
     """Return the names of columns and of their types."""
     if not hasattr(type(df), "mapInArrow"):
@@ -79,4 +121,8 @@ def _merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _rows(found: Profile) -> Iterator[pa.RecordBatch]:
     """Yield a row with a profile as JSON, or none where there is nothing to tell."""
     if found:
-        yield pa.RecordBatch.from_arrays([pa.array([found.to_json()])], [_COLUMN])
+        yield _row(found.to_json())
+
+
+def _row(text: str) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([text])], [_COLUMN])
