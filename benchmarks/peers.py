@@ -4,7 +4,7 @@ They need an environment of their own, which the target makes (Evidently does no
 
     python3 -m venv .venv-peers
     .venv-peers/bin/pip install --requirement requirements/peers.in --editable .
-    .venv-peers/bin/python benchmarks/peers.py              all of it, some ten minutes of the processor
+    .venv-peers/bin/python benchmarks/peers.py              all of it, a quarter of an hour of the processor or more
     .venv-peers/bin/python benchmarks/peers.py independent  one part: speed, independent or flights
 
 All are used with their defaults. Nothing is tuned but what has no default: NannyML's chunks have the window's size, and
@@ -35,7 +35,7 @@ from drift_simulation import flights  # noqa: E402
 from mlotel.drift import Reference, compare  # noqa: E402
 
 PEERS = ("evidently", "nannyml", "alibi-detect")
-# Rows of a window, and how many windows; Evidently takes seconds for one, and gets fewer.
+# Rows of a window, and how many windows; Evidently takes a second for a small one, and gets fewer.
 WINDOWS = {500: 200, 1_000: 200, 5_000: 50, 50_000: 20}
 FEWER = {500: 40, 1_000: 40, 5_000: 10, 50_000: 4}
 Windows = list[pd.DataFrame]
