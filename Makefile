@@ -3,6 +3,7 @@ PYTHON ?= python3
 DEV := .venv
 DEMO := .venv-demo
 LOWEST := .venv-lowest
+PEERS := .venv-peers
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -61,6 +62,10 @@ bench: $(DEV)/.ready ## measure: ratios to the limits found by prototypes
 bench-drift: $(DEV)/.ready ## simulate: how often drift alarms where nothing changed, and what it finds
 	@$(DEV)/bin/python benchmarks/drift_simulation.py
 
+.PHONY: bench-peers
+bench-peers: $(PEERS)/.ready ## the same of Evidently, NannyML and alibi-detect, and what they cost
+	@$(PEERS)/bin/python benchmarks/peers.py
+
 .PHONY: semconv dashboards lock
 dashboards: $(DEV)/.ready ## generate dashboards/*.json for Grafana
 	@$(DEV)/bin/mlotel dashboards --output dashboards
@@ -80,7 +85,7 @@ stack-down: python-check ## stop them
 
 .PHONY: clean
 clean: ## remove the virtual environments and all caches
-	rm -rf $(DEV) $(DEMO) $(LOWEST) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(DEMO) $(LOWEST) $(PEERS) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # A virtual environment is made anew whenever its lock or the project's metadata changes.
@@ -94,4 +99,10 @@ $(DEMO)/.ready: requirements/demo.lock pyproject.toml tools/venv.sh
 
 $(LOWEST)/.ready: requirements/lowest.lock pyproject.toml tools/venv.sh
 	@tools/venv.sh $(LOWEST) $<
+	@touch $@
+
+# Not locked: what others ask for is theirs to say, and nothing of mlotel's depends on it.
+$(PEERS)/.ready: requirements/peers.in pyproject.toml
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< --editable .
 	@touch $@
