@@ -21,7 +21,8 @@ Points = Callable[[str], dict[str, Any]]
 
 @pytest.fixture
 def points(mlotel_runs: CapturedRuns) -> Iterator[Points]:
-    """Returns what a metric's points are, by component."""
+    """Returns what a metric's points are, by component; of gauges the SDK tells each value once."""
+    seen: dict[str, dict[str, Any]] = {}
     reader = InMemoryMetricReader()
     metered = replace(_runtime.current(), instruments=Instruments(MeterProvider([reader]).get_meter("mlotel")))
     before = _runtime.install(lambda: metered)
@@ -29,12 +30,10 @@ def points(mlotel_runs: CapturedRuns) -> Iterator[Points]:
     def read(name: str) -> dict[str, Any]:
         data = reader.get_metrics_data()
         metrics = data.resource_metrics[0].scope_metrics[0].metrics if data is not None else []
-        return {
-            point.attributes["mlotel.component.name"]: point
-            for metric in metrics
-            if metric.name == name
-            for point in metric.data.data_points
-        }
+        for metric in metrics:
+            for point in metric.data.data_points:
+                seen.setdefault(metric.name, {})[point.attributes["mlotel.component.name"]] = point
+        return seen.get(name, {})
 
     yield read
     _runtime.install(before)

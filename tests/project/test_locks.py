@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+NOT_AT_THEIR_LOWEST = {"pyspark"}  # its tests need Java, and run in the development environment alone
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -43,8 +44,8 @@ def test_every_dependency_declares_a_lower_bound_and_no_upper_one() -> None:
 def test_the_lowest_lock_pins_the_lower_bounds() -> None:
     """What `make test-lowest` runs on is what pyproject.toml declares, for the oldest Python."""
     pinned = pins(ROOT / "requirements/lowest.lock")
-    lowest = {name: min(map(release, pinned[name])) for name in lower_bounds()}
-    assert lowest == {name: release(version) for name, version in lower_bounds().items()}
+    declared = {name: release(version) for name, version in lower_bounds().items() if name not in NOT_AT_THEIR_LOWEST}
+    assert {name: min(map(release, pinned[name])) for name in declared} == declared
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

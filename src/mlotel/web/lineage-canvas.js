@@ -92,7 +92,8 @@
       this.entry = node;
       node.element.tabIndex = 0;
       this.element.scrollTo(0, 0); // browsers scroll to what is in focus; here the plane moves instead
-      this.reveal(node);
+      // Not under a mouse that is pressed: the node would not be there any more where it is let go, and not be clicked
+      if (node.element.matches(":focus-visible")) this.reveal(node);
     }
 
     walked(event, node) {
