@@ -91,7 +91,7 @@
       if (this.entry) this.entry.element.tabIndex = -1;
       this.entry = node;
       node.element.tabIndex = 0;
-      this.element.scrollTo(0, 0); // browsers scroll to what is in focus; here the plane moves instead
+      this.absorb();
       // Not under a mouse that is pressed: the node would not be there any more where it is let go, and not be clicked
       if (node.element.matches(":focus-visible")) this.reveal(node);
     }
@@ -129,7 +129,15 @@
       for (const name of ["pointerup", "pointercancel", "pointerleave"]) {
         this.element.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
       }
-      this.element.addEventListener("scroll", () => this.element.scrollTo(0, 0));
+      this.element.addEventListener("scroll", () => this.absorb());
+    }
+
+    // Browsers scroll to what is in focus, or was found on the page; here the plane moves instead, by as much.
+    absorb() {
+      const { scrollLeft, scrollTop } = this.element;
+      if (!scrollLeft && !scrollTop) return;
+      this.element.scrollTo(0, 0);
+      this.move(-scrollLeft, -scrollTop);
     }
 
     at(event) {
