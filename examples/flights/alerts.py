@@ -44,8 +44,8 @@ def alerts(rules: list[dict[str, Any]]) -> Table:
     for column in ("state", "alert", "what"):
         table.add_column(column.upper(), no_wrap=column != "what")
     for rule in sorted(rules, key=lambda rule: (not rule["alerts"], rule["name"])):
-        for alert in rule["alerts"]:
-            table.add_row(f"[red]{alert['state']}[/red]", rule["name"], alert["annotations"]["summary"])
+        for summary, state in sorted((alert["annotations"]["summary"], alert["state"]) for alert in rule["alerts"]):
+            table.add_row(f"[red]{state}[/red]", rule["name"], summary)
     silent = sorted({rule["name"] for rule in rules} - {rule["name"] for rule in rules if rule["alerts"]})
     for name in silent:
         table.add_row("silent", name, "")

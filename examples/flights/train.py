@@ -45,7 +45,7 @@ def train(features: Path, arrivals: Path, model: Path, reference: Path, months: 
         spring = pa.concat_tables(tables[SPRING]).select(columns)
         kinds, day = dict.fromkeys(CATEGORIES, "categorical"), spring.num_rows // DAYS
         # Days differ as it is: a month that differs from spring no more than they do is no news
-        fitted = Reference.fit(spring, kinds=kinds, window=day, model="arrival-delay", version="1")
+        fitted = Reference.fit(spring, kinds=kinds, categories=120, window=day, model="arrival-delay", version="1")
         fitted.save(reference)
         run.log_output(reference, "reference", type="reference")
 
