@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from opentelemetry import trace
@@ -25,9 +25,8 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from mlotel._run import ActiveRun
+    from mlotel._watcher import Watcher
 
 __all__ = ["MAX_ARTIFACTS", "Artifacts", "Direction", "Item"]
 
@@ -88,20 +87,6 @@ class Item:
         self.reference = reference
         self.profile = profile
         self.path = path
-
-
-class Watcher(Protocol):
-    """Reads a table along with its digest, and tells what it found."""
-
-    def read(self, batch: pa.RecordBatch) -> None: ...
-
-    def attributes(self) -> Mapping[str, Any]:
-        """What the artifact's span is to say."""
-        ...
-
-    def tell(self, context: SpanContext, labels: Mapping[str, str]) -> None:
-        """Emit events and metrics."""
-        ...
 
 
 class Artifacts:

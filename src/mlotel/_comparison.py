@@ -11,8 +11,9 @@ from opentelemetry.trace import SpanContext
 
 from mlotel import drift
 from mlotel._runtime import guard
+from mlotel._watcher import Watcher
 from mlotel.drift import DriftResult, FeatureDrift, Reference
-from mlotel.errors import ArtifactError, ConfigurationError
+from mlotel.errors import ConfigurationError
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
@@ -81,7 +82,7 @@ def _predicted(reference: Reference) -> str:
     )
 
 
-class Comparison:
+class Comparison(Watcher):
     """Counts a table in the bins of a reference while it is read, then judges what was counted.
 
     Args:
@@ -92,14 +93,12 @@ class Comparison:
     """
 
     def __init__(self, run: ActiveRun, reference: Reference, name: str, *, only: str | None = None) -> None:
-        self._run = run
-        self._name = name
+        super().__init__(run, name, "comparison of")
         self.digest = reference.digest
         if only is not None:
             reference = replace(reference, features=tuple(each for each in reference.features if each.name == only))
         self._reference = reference
         self._counter = reference.counter(moments=True)
-        self._failed: Exception | None = None
         self._result: DriftResult | None = None
         self._told: set[str] = set()
 
@@ -108,26 +107,13 @@ class Comparison:
         """The names of the features that are compared."""
         return [each.name for each in self._reference.features]
 
-    def read(self, batch: pa.RecordBatch) -> None:
-        """Count a batch of the table; what cannot be counted is told at the end."""
-        if self._failed is None:
-            try:
-                self._counter.add(batch)
-            except Exception as error:
-                self._failed = error
+    def _add(self, batch: pa.RecordBatch) -> None:
+        self._counter.add(batch)
 
-    def attributes(self) -> Mapping[str, Any]:
-        """Judge what was counted and return what the span says about it: nothing where it could not be compared."""
-        try:
-            if self._failed is not None:
-                raise self._failed
-            counts = self._counter.counts
-            if counts is None:
-                raise ArtifactError("it is no table that was read: give a table, or the path of one")
-            self._result = result = drift.compare(self._reference, counts)
-        except Exception as error:
-            guard(f"comparing {self._name!r} of component {self._run.name!r} with its reference", error)
-            return {}
+    def _found(self) -> Mapping[str, Any]:
+        counts = self._counter.counts
+        assert counts is not None  # a batch was added
+        self._result = result = drift.compare(self._reference, counts)
         found: dict[str, Any] = {A.MLOTEL_DRIFT_ALARM: result.alarm, A.MLOTEL_DRIFT_REFERENCE_DIGEST: self.digest}
         if result.alarmed:
             found[A.MLOTEL_DRIFT_FEATURES] = [each.feature[:255] for each in result.alarmed[:MOST_FEATURES]]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from opentelemetry.trace import SpanContext
 
-from mlotel._runtime import guard
-from mlotel.errors import ArtifactError
+from mlotel._watcher import Watcher
 from mlotel.profiling import ColumnProfile, Profile, Profiler
 from mlotel.semconv import attributes as A
 
@@ -27,7 +26,7 @@ _RANKS = (0.05, 0.5, 0.95)
 _GAUGES = ("missing_ratio", "mean", "std", "skewness", "kurtosis")
 
 
-class Statistics:
+class Statistics(Watcher):
     """Profiles a table while it is read, and tells the result.
 
     Values of texts are not told, nor are the most frequent values.
@@ -42,34 +41,19 @@ class Statistics:
     """
 
     def __init__(self, run: ActiveRun, name: str, direction: str) -> None:
-        self._run = run
-        self._name = name
+        super().__init__(run, name, "profile of")
         self._direction = direction
         self._profiler = Profiler(frequent="none")
-        self._failed: Exception | None = None
         self._columns: list[dict[str, Any]] = []
 
-    def read(self, batch: pa.RecordBatch) -> None:
-        """Add a batch of the table; what cannot be profiled is told at the end."""
-        if self._failed is None:
-            try:
-                self._profiler.add(batch)
-            except Exception as error:
-                self._failed = error
+    def _add(self, batch: pa.RecordBatch) -> None:
+        self._profiler.add(batch)
 
-    def attributes(self) -> Mapping[str, Any]:
-        """Return what the span says: the statistics as JSON, nothing where there are none."""
-        try:
-            if self._failed is not None:
-                raise self._failed
-            found = self._profiler.profile
-            if found is None:
-                raise ArtifactError("it is no table that was read: give a table, or the path of one")
-            self._columns = _columns(found)
-            return {A.MLOTEL_ARTIFACT_PROFILE: orjson.dumps(self._columns).decode()}
-        except Exception as error:
-            guard(f"profile of {self._name!r} of component {self._run.name!r}", error)
-            return {}
+    def _found(self) -> Mapping[str, Any]:
+        found = self._profiler.profile
+        assert found is not None  # a batch was added
+        self._columns = _columns(found)
+        return {A.MLOTEL_ARTIFACT_PROFILE: orjson.dumps(self._columns).decode()}
 
     def tell(self, context: SpanContext, labels: Mapping[str, str]) -> None:
         """Set the gauges; `labels` are those of the component."""
