@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipelines import Book, Io, otlp_lines
-from random_pipelines import books, dependencies, touched
+from random_pipelines import books, dependencies, producer, touched
 
 import mlotel
 from mlotel import annotations
 from mlotel.errors import ConfigurationError
 from mlotel.labels import labels, labels_of, touched_by
 from mlotel.lineage import node_id
+from mlotel.model import Artifact
 from mlotel.store.memory import MemoryStore
 
 
@@ -193,6 +194,28 @@ def test_what_has_no_span_of_its_own_is_labelled_by_its_digest(mlotel_runs):
     assert len(touched_by(mlotel_runs.store, "a").bearers) == 101
 
 
+def test_a_label_on_a_read_without_content_is_on_what_was_written(book, opened):
+    """So it is seen by whoever else reads the same write, though no digest joins the two reads."""
+    ingest = book.run("ingest", [], [Io("nothing", rows=0)])
+    for name in ("train", "score"):
+        book.run(name, [Io("nothing", rows=0, link=ingest.outputs[0])], [f"{name}ed"])
+    store = opened(book)
+    train, score = (book.made[number].inputs[0] for number in (1, 2))
+
+    annotations.label(train, "a", store=store)
+
+    found = touched_by(store, "a")
+    assert [each.component for each in found.runs] == ["train", "score"]
+    assert [each.span_id for each in found.bearers] == [ingest.outputs[0].span_id]
+    assert names(labels_of(store, score)) == [("a", False)]
+
+
+def artifact_of(book: Book, io: Artifact) -> str:
+    """What names the artifact: what has no content is the write that it was read from."""
+    written = producer(book, io) if node_id(io) == io.span_id and io.direction == "input" else io
+    return node_id(written if isinstance(written, Artifact) else io)
+
+
 def memory_of(book: Book) -> MemoryStore:
     return MemoryStore(otlp_lines(book).encode().splitlines())
 
@@ -212,11 +235,11 @@ def test_inheriting_is_reachability_in_networkx(book, data):
         for written in run.outputs:
             back = nx.ancestors(graph, written.span_id) | {written.span_id}
             runs = {each[1] for each in back if each[0] == "begin"}
-            nodes = {node_id(each) for each in ios if each.span_id in back}
+            nodes = {artifact_of(book, each) for each in ios if each.span_id in back}
             expected = {
                 f"label {number}"
                 for number, thing in enumerate(given)
-                if (thing.run_id in runs if hasattr(thing, "component") else node_id(thing) in nodes)
+                if (thing.run_id in runs if hasattr(thing, "component") else artifact_of(book, thing) in nodes)
             }
             assert {each.label for each in labels_of(store, written)} == expected
 
@@ -234,7 +257,7 @@ def test_what_a_label_has_come_to_is_what_inherits_it(book, data):
 
     found = touched_by(store, "a")
 
-    same = [each for each in ios if node_id(each) == node_id(thing)]
+    same = [each for each in ios if artifact_of(book, each) == artifact_of(book, thing)]
     readers = {each.run_id for each in same if each.direction == "input"}
     assert {run.run_id for run in found.runs} == readers.union(*(touched(graph, each.span_id) for each in same))
     inheriting = {node_id(each) for each in ios if any(b.inherited for b in labels_of(store, each))}

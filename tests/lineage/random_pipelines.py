@@ -75,16 +75,17 @@ def dependencies(book: Book) -> nx.DiGraph:
                 graph.add_edges_from([(node, ("begin", run.run_id)), (node, ("end", run.run_id))])
         for read in run.inputs:
             graph.add_edge(read.span_id, ("end", run.run_id))
-            producer = _producer(book, read)
-            if isinstance(producer, Run):
-                graph.add_edge(("begin", producer.run_id), read.span_id)
-                graph.add_edge(("end", producer.run_id), read.span_id)
-            elif producer is not None:
-                graph.add_edge(producer.span_id, read.span_id)
+            source = producer(book, read)
+            if isinstance(source, Run):
+                graph.add_edge(("begin", source.run_id), read.span_id)
+                graph.add_edge(("end", source.run_id), read.span_id)
+            elif source is not None:
+                graph.add_edge(source.span_id, read.span_id)
     return graph
 
 
-def _producer(book: Book, read: Artifact) -> Artifact | Run | None:
+def producer(book: Book, read: Artifact) -> Artifact | Run | None:
+    """The write that a read comes from, the run where no such write is known, or None."""
     writes = [each for run in book.made for each in run.outputs]
     if read.link is not None and read.link != NOWHERE:
         for each in writes:

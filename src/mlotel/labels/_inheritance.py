@@ -5,16 +5,15 @@ A label on content is on whatever has that content; a label on a run is on every
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlotel.lineage import Root, node_id, upstream
+from mlotel.lineage import Records, Root, as_written, node_id, upstream
 from mlotel.model import Annotation, Artifact, Lineage, RetractedLabel, Run
 from mlotel.standing import labels, retractions
 from mlotel.store import Store
 
-__all__ = ["Bearing", "Retractions", "labels_of"]
+__all__ = ["Bearing", "Retractions", "labelled_in", "labels_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,13 @@ def labels_of(store: Store, root: Root) -> tuple[Bearing, ...]:
     Raises:
         StoreError: the store cannot be read.
     """
-    return _borne(upstream(store, root), root, labels(store), retractions(store))
+    return _borne(store, upstream(store, root), root, labels(store), retractions(store))
 
 
 def _borne(
-    behind: Lineage, root: Root, given: Iterable[Annotation], retracted: Mapping[str, Annotation]
+    store: Store, behind: Lineage, root: Root, given: Collection[Annotation], retracted: Mapping[str, Annotation]
 ) -> tuple[Bearing, ...]:
-    sources = _sources(behind)
+    sources = _sources(store, behind, given)
     own = {behind.root, *(run.run_id for run in (root if isinstance(root, tuple) else ()))}
     found = [
         Bearing(said.label, said, source, _name(source) not in own, retracted.get(said.label))
@@ -59,7 +58,7 @@ def _name(source: Artifact | Run) -> str:
     return source.run_id if isinstance(source, Run) else node_id(source)
 
 
-def _sources(behind: Lineage) -> dict[str, Artifact | Run]:
+def _sources(store: Store, behind: Lineage, given: Iterable[Annotation]) -> dict[str, Artifact | Run]:
     """Return what a label may be on, by what names it in annotations.
 
     What has no identity of its own is named by the span that wrote it or by one that read it; in a lineage it stands
@@ -67,12 +66,22 @@ def _sources(behind: Lineage) -> dict[str, Artifact | Run]:
     """
     sources: dict[str, Artifact | Run] = {run.run_id: run for run in behind.runs}
     sources |= {node_id(each): each for each in behind.artifacts}
-    reads = {(edge.source, edge.target) for edge in behind.edges if edge.kind == "read"}
-    for run in behind.runs:
-        for read in run.inputs:
-            if node_id(read) == read.span_id and read.link is not None and (read.link.span_id, run.run_id) in reads:
-                sources[read.span_id] = sources[read.link.span_id]
+    if any(node_id(each) == each.span_id for each in behind.artifacts):
+        records = Records(store)
+        for said in given:
+            if said.target not in sources and said.artifact_name is not None and ":" not in said.target:
+                for read in labelled_in(records, said):
+                    written = sources.get(node_id(as_written(records, read)))
+                    if written is not None:
+                        sources[said.target] = written
     return sources
+
+
+def labelled_in(records: Records, said: Annotation) -> Iterator[Artifact]:
+    """The read or write of a run that a label on what has no identity of its own is on."""
+    run = records.run(said.run_id) if said.run_id else None
+    for each in (*run.inputs, *run.outputs) if run is not None else ():
+        yield from (part for part in (each, *records.entries(each)) if node_id(part) == said.target)
 
 
 class Retractions:
@@ -85,11 +94,8 @@ class Retractions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._retracted = retractions(store)
-        self._given: defaultdict[str, set[str]] = defaultdict(set)
-        if self._retracted:
-            for said in labels(store):
-                if said.label in self._retracted:
-                    self._given[said.target].add(said.label)
+        given = labels(store) if self._retracted else ()
+        self._given = [said for said in given if said.label in self._retracted]
 
     def __bool__(self) -> bool:
         return bool(self._given)
@@ -98,13 +104,13 @@ class Retractions:
         """Return the retracted labels of an artifact, those first whose time is up first. Raises StoreError."""
         if not self._given:
             return ()
-        sources = _sources(upstream(self._store, artifact))
+        sources = _sources(self._store, upstream(self._store, artifact), self._given)
         found: dict[str, RetractedLabel] = {}
-        for target in sources.keys() & self._given.keys():
-            source = sources[target]
-            name = f"run {source.run_id[:8]} of {source.component}" if isinstance(source, Run) else source.name
-            for label in self._given[target]:
-                found[label] = RetractedLabel(label, name, self._retracted[label].deadline_ns)
+        for said in self._given:
+            source = sources.get(said.target)
+            if source is not None and said.label is not None:
+                name = f"run {source.run_id[:8]} of {source.component}" if isinstance(source, Run) else source.name
+                found[said.label] = RetractedLabel(said.label, name, self._retracted[said.label].deadline_ns)
         return tuple(
             sorted(found.values(), key=lambda each: (each.deadline_ns is None, each.deadline_ns or 0, each.label))
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlotel.lineage import Records, Root, node_id, reach_forward
+from mlotel.labels._inheritance import labelled_in
+from mlotel.lineage import Records, Root, as_written, node_id, reach_forward
 from mlotel.model import Annotation, Artifact, Run
 from mlotel.semconv import attributes as A
 from mlotel.standing import labels, retractions
@@ -48,8 +49,11 @@ def touched_by(store: Store, label: str) -> Touched:
         StoreError: the store cannot be read.
     """
     given = tuple(said for said in labels(store) if said.label == label)
-    reach = reach_forward(store, [(root, 1) for said in given for root in _roots(store, said)])
-    targets = {said.target for said in given}
+    records = Records(store)
+    roots = [root for said in given for root in _roots(store, records, said)]
+    reach = reach_forward(store, [(root, 1) for root in roots])
+    nameless = (root for root in roots if isinstance(root, Artifact) and node_id(root) == root.span_id)
+    targets = {said.target for said in given} | {node_id(as_written(records, each)) for each in nameless}
     in_time = sorted(reach.artifacts.values(), key=lambda each: (each.time_ns, each.span_id))
     runs = tuple(sorted(reach.runs.values(), key=lambda run: (run.start_ns, run.run_id)))
     return Touched(
@@ -64,21 +68,16 @@ def touched_by(store: Store, label: str) -> Touched:
     )
 
 
-def _roots(store: Store, said: Annotation) -> Iterator[Root]:
+def _roots(store: Store, records: Records, said: Annotation) -> Iterator[Root]:
     """Every read and write of the content that was given a label, or the run."""
     if ":" in said.target:
         yield from (each for each in store.find_artifacts(digest=said.target) if each.digest == said.target)
         return
-    run_id = said.run_id or said.target
-    run = next((run for run in store.find_runs(run_id) if run.run_id == run_id), None)
-    if run is None:
-        return
-    if run.run_id == said.target:
+    run = records.run(said.run_id or said.target)
+    if run is not None and run.run_id == said.target:
         yield run
-        return
-    records = Records(store)
-    for each in (*run.inputs, *run.outputs):
-        yield from (part for part in (each, *records.entries(each)) if node_id(part) == said.target)
+    else:
+        yield from labelled_in(records, said)
 
 
 def _predicted(run: Run) -> int:

@@ -10,7 +10,7 @@ from mlotel.lineage._components import (
     components,
     run_tags,
 )
-from mlotel.lineage._directions import LATEST_WRITE
+from mlotel.lineage._directions import LATEST_WRITE, as_written
 from mlotel.lineage._history import History
 from mlotel.lineage._producers import Producers
 from mlotel.lineage._reach import Reach, reach_back, reach_forward
@@ -33,6 +33,7 @@ __all__ = [
     "RunTag",
     "SubWorkflow",
     "around",
+    "as_written",
     "component_names",
     "component_tags",
     "components",

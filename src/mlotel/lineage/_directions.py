@@ -17,7 +17,7 @@ from mlotel.lineage._records import Records
 from mlotel.lineage._references import is_empty, node_id
 from mlotel.model import Artifact, Run
 
-__all__ = ["LATEST_WRITE", "Backward", "Crossing", "Direction", "Far", "Forward", "io_id"]
+__all__ = ["LATEST_WRITE", "Backward", "Crossing", "Direction", "Far", "Forward", "as_written", "io_id"]
 
 LATEST_WRITE = "latest_write"
 """`Edge.resolved_by` where several runs wrote the same digest and no link says which of them was read."""
@@ -230,6 +230,11 @@ class Forward:
             crossing = _producer(self._records, read)
             found[_origin(read, crossing)].append((read, crossing))
         return found
+
+
+def as_written(records: Records, artifact: Artifact) -> Artifact:
+    """Return the write that a read comes from, as which it stands in a lineage; itself where none is known."""
+    return artifact if artifact.direction == "output" else _producer(records, artifact).artifact
 
 
 def io_id(artifact: Artifact) -> tuple[str, str | None]:
