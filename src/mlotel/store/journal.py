@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mlotel import provenance
 
-__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private"]
+__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "segment_name"]
 
 logger = logging.getLogger("mlotel")
 
@@ -39,6 +39,11 @@ def host_key() -> str:
     """
     me = provenance.identity()
     return hashlib.sha256(f"{me.host}\0{me.boot_id}\0{me.pid_namespace}".encode()).hexdigest()[:8]
+
+
+def segment_name(day: str) -> str:
+    """Return a name, which no other file has, for a segment of this process on a day, ``YYYY-MM-DD``."""
+    return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
 
 
 def make_private(folder: Path) -> None:
@@ -194,7 +199,7 @@ class Journal:
             self._retry_at = now
             folder = self.root / SEGMENTS
             day = time.strftime("%Y-%m-%d", time.gmtime(now))
-            name = f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
+            name = segment_name(day)
             try:
                 segment = _Segment(folder / name, int(now // _DAY_S))
             except FileNotFoundError:
