@@ -61,7 +61,8 @@ _OWN = frozenset(
         A.VCS_REF_HEAD_REVISION,
     }
 )
-# Parameters, metrics and tags are not among them: their names are the user's.
+_NAMED_BY_USERS = (f"{A.MLOTEL_PARAM}.", f"{A.MLOTEL_METRIC}.", f"{A.MLOTEL_TAG}.")
+# Parameters, metrics and tags are not among them, each by its own name.
 _CONVENTIONS = frozenset(value for name, value in vars(A).items() if name.isupper() and isinstance(value, str))
 
 
@@ -84,12 +85,19 @@ class Redaction:
         return self.hook is not None or not self.exception_text
 
     def attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return what leaves of attributes."""
+        """Return what leaves of attributes; the user's names of parameters, metrics and tags are values as well."""
         return {
-            key: self.value(key, value)
+            self._key(key): self.value(key, value)
             for key, value in (attributes or {}).items()
             if self.exception_text or key not in _EXCEPTION_TEXTS
         }
+
+    def _key(self, key: str) -> str:
+        if self.hook is not None:
+            for family in _NAMED_BY_USERS:
+                if key.startswith(family):
+                    return family + self.text(family[:-1], key[len(family) :])
+        return key
 
     def value(self, key: str, value: Any) -> Any:
         """Return what leaves of one value; of a list, item by item.
