@@ -30,6 +30,7 @@ from mlotel.errors import ConfigurationError
 from mlotel.exposition import label_name, metric_name
 from mlotel.semconv.metrics import Metric
 from mlotel.serving._export import exports
+from mlotel.store.journal import private
 from mlotel.store.liveness import is_alive
 
 __all__ = ["Server", "share", "start_http_server"]
@@ -291,7 +292,8 @@ def _series(document: list[Any]) -> _Series:
 
 def _replace(path: Path, document: object) -> None:
     draft = path.with_name(f".{path.name}.{threading.get_ident()}")
-    draft.write_text(json.dumps(document), encoding="utf-8")
+    with open(draft, "w", encoding="utf-8", opener=private) as file:
+        json.dump(document, file)
     draft.replace(path)
 
 
@@ -302,6 +304,6 @@ def _locked(folder: Path) -> Iterator[None]:
     except ImportError:  # only POSIX has it; elsewhere one process alone should offer a folder
         yield
         return
-    with open(folder / ".lock", "w", encoding="utf-8") as file:
+    with open(folder / ".lock", "w", encoding="utf-8", opener=private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -177,7 +177,7 @@ def folder(store: Path) -> None:
 
 def other_columns(store: Path) -> None:
     with sqlite3.connect(store) as connection:
-        connection.execute("CREATE TABLE fingerprint_v1 (x)")
+        connection.execute("CREATE TABLE fingerprint_v2 (x)")
     connection.close()
 
 
@@ -186,7 +186,7 @@ def odd_content(store: Path) -> None:
     path = store.with_name("large")
     cache.put(f"{path}", "blake3", "bytes", path.stat(), Fingerprint())
     with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE fingerprint_v1 SET content = '{\"surprise\": 1}'")
+        connection.execute("UPDATE fingerprint_v2 SET content = '{\"surprise\": 1}'")
     connection.close()
 
 

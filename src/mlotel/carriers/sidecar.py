@@ -38,12 +38,13 @@ def read(path: str) -> ArtifactContext | None:
 
 
 def write(path: Path, context: ArtifactContext) -> None:
-    """Put `context` beside `path`, whole or not at all. Raises OSError."""
+    """Put `context` beside `path`, whole or not at all, for those to read who can read `path`. Raises OSError."""
     target = path_of(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             json.dump({"traceparent": context.traceparent, "digest": context.digest}, file)
+            os.fchmod(handle, path.stat().st_mode & 0o666)  # a draft is its owner's alone
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)

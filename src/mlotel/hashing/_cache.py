@@ -7,8 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from blake3 import blake3
 
 from mlotel.model import Fingerprint
 
@@ -23,14 +25,19 @@ _SETTLED_NS = 2_000_000_000
 # Below this size reading the file again costs about as much as asking SQLite in another process.
 _PERSIST_BYTES = 1 << 20
 _PERSIST_ENTRIES = 10_000
-_SCHEMA = """CREATE TABLE IF NOT EXISTS fingerprint_v1 (
+_SCHEMA = """CREATE TABLE IF NOT EXISTS fingerprint_v2 (
     path TEXT, algorithm TEXT, scope TEXT, identity TEXT, content TEXT, PRIMARY KEY (path, algorithm, scope)
 )"""
-_SELECT = "SELECT content FROM fingerprint_v1 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?"
-_INSERT = "INSERT OR REPLACE INTO fingerprint_v1 VALUES (?, ?, ?, ?, ?)"
-_PRUNE = "DELETE FROM fingerprint_v1 WHERE rowid <= (SELECT max(rowid) FROM fingerprint_v1) - ?"
+_SELECT = "SELECT content FROM fingerprint_v2 WHERE path = ? AND algorithm = ? AND scope = ? AND identity = ?"
+_INSERT = "INSERT OR REPLACE INTO fingerprint_v2 VALUES (?, ?, ?, ?, ?)"
+_PRUNE = "DELETE FROM fingerprint_v2 WHERE rowid <= (SELECT max(rowid) FROM fingerprint_v2) - ?"
 
 _Identity = tuple[int, int, int, int, int]
+
+
+def _name_of(path: str) -> str:
+    # What files are called is told in spans, where it can be redacted, and nowhere else.
+    return blake3(os.fsencode(os.path.abspath(path))).hexdigest()
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -114,7 +121,7 @@ class StatCache:
         import json
         import sqlite3
 
-        key = (os.path.abspath(path), algorithm, scope, json.dumps(identity))
+        key = (_name_of(path), algorithm, scope, json.dumps(identity))
         try:
             with self._connected() as connection:
                 row = connection.execute(_SELECT, key).fetchone()
@@ -130,7 +137,7 @@ class StatCache:
         try:
             with self._connected() as connection:
                 connection.execute(_SCHEMA)
-                connection.execute(_INSERT, (os.path.abspath(path), algorithm, scope, json.dumps(identity), content))
+                connection.execute(_INSERT, (_name_of(path), algorithm, scope, json.dumps(identity), content))
                 connection.execute(_PRUNE, (_PERSIST_ENTRIES,))
                 connection.commit()
         except (sqlite3.Error, OSError, ValueError):
@@ -141,6 +148,9 @@ class StatCache:
         """Open the SQLite file for one statement: 0.1 ms, and nothing is held over a fork or across threads."""
         import sqlite3
 
+        # SQLite would make it readable for all that the umask lets in.
+        with suppress(FileExistsError):
+            os.close(os.open(f"{self._path!s}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         # A locked file is not worth waiting for: the content is read again instead.
         connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
         try:

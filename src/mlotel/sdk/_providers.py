@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
@@ -46,32 +45,32 @@ class SdkIds(RandomIds, IdGenerator):
 
 def make_resource(settings: Settings) -> Resource:
     """Return the SDK's resource with what `Settings.resource` holds."""
-    return Resource.create().merge(Resource(settings.resource()))
+    found = Resource.create()
+    return Resource(settings.resource(found.attributes), found.schema_url)
 
 
-def _metrics_resource(resource: Resource, environment: Mapping[str, str]) -> Resource:
+def _metrics_resource(resource: Resource, settings: Settings) -> Resource:
     """Return `resource` without an instance id that is new in each process: a series must outlive a batch job.
 
     Replicas that run at the same time are told apart by `service.instance.id` in OTEL_RESOURCE_ATTRIBUTES, or by
     MLOTEL_REPLICA.
     """
     attributes = dict(resource.attributes)
-    said = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    said = settings.environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
     if f"{A.SERVICE_INSTANCE_ID}=" not in said:
         attributes.pop(A.SERVICE_INSTANCE_ID, None)
-    replica = environment.get("MLOTEL_REPLICA", "").strip()
-    if replica:
-        attributes[A.SERVICE_INSTANCE_ID] = replica
+    if settings.replica:
+        attributes[A.SERVICE_INSTANCE_ID] = settings.replica
     return Resource(attributes, resource.schema_url)
 
 
-def _serving_resource(resource: Resource, environment: Mapping[str, str]) -> Resource:
+def _serving_resource(resource: Resource, settings: Settings) -> Resource:
     """Return `resource` with an identity of this process: replicas and forked workers count side by side.
 
     It is MLOTEL_REPLICA or the host's name, and the process id, as a machine or a pod runs several workers.
     """
     attributes = dict(resource.attributes)
-    replica = environment.get("MLOTEL_REPLICA", "").strip() or f"{attributes.get(A.HOST_NAME, 'host')}"
+    replica = settings.replica or f"{attributes.get(A.HOST_NAME, 'host')}"
     attributes[A.SERVICE_INSTANCE_ID] = attributes[A.MLOTEL_REPLICA] = f"{replica}/{os.getpid()}"
     return Resource(attributes, resource.schema_url)
 
@@ -115,7 +114,7 @@ class Collector:
             numbers = MetricsExporter(make_exporter(settings, "metrics"), Backend(settings, "metrics"))
             self.meter_provider = MeterProvider(
                 [PeriodicExportingMetricReader(numbers)],
-                _metrics_resource(resource, settings.environment),
+                _metrics_resource(resource, settings),
                 shutdown_on_exit=False,
             )
             self._add(numbers, self.meter_provider)
@@ -134,7 +133,7 @@ class Collector:
                 numbers = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
                 provider = MeterProvider(
                     [PeriodicExportingMetricReader(numbers)],
-                    _serving_resource(self._resource, self._settings.environment),
+                    _serving_resource(self._resource, self._settings),
                     shutdown_on_exit=False,
                 )
                 self._serving = provider, numbers

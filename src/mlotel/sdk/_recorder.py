@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanContext
 
 from mlotel._runtime import EventSink
 from mlotel.errors import ConfigurationError, StoreError
+from mlotel.sdk._redaction import Redaction
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
@@ -22,9 +23,16 @@ class Recorder:
         lines: the store, None where there is none.
         encoder: makes lines of records.
         logs: an OpenTelemetry logger, None where there is none.
+        redaction: what is kept back of what the store is told; `logs` knows it already.
     """
 
-    def __init__(self, lines: Lines | None, encoder: LineEncoder, logs: EventSink | None) -> None:
+    def __init__(
+        self,
+        lines: Lines | None,
+        encoder: LineEncoder,
+        logs: EventSink | None,
+        redaction: Redaction = Redaction(),  # noqa: B008 # a frozen value
+    ) -> None:
         if lines is None and logs is None:
             raise ConfigurationError(
                 "there is no place to write to: the embedded store is switched off, and no collector is configured"
@@ -32,6 +40,7 @@ class Recorder:
         self._lines = lines
         self._encoder = encoder
         self._logs = logs
+        self._redaction = redaction
 
     def record(
         self, name: str, *, time_ns: int, context: SpanContext, attributes: Mapping[str, Any], body: str | None
@@ -43,9 +52,9 @@ class Recorder:
                 time_ns=time_ns,
                 trace_id=context.trace_id,
                 span_id=context.span_id,
-                attributes=attributes,
+                attributes=self._redaction.attributes(attributes),
                 severity_number=9,
-                body=body,
+                body=self._redaction.body(name, body),
             )
             if not self._lines.append(line):
                 raise StoreError(f"{name} could not be written to the store: see that its disk has room and lets you")

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,6 +108,8 @@ def configure(
     resource_attributes: Mapping[str, Any] | None = None,
     digest: Literal["blake3", "sha256"] | None = None,
     record_key_secret: str | bytes | None = None,
+    redact: Callable[[str, Any], Any] | Literal[False] | None = None,
+    exception_text: bool | None = None,
 ) -> None:
     """Say where runs go, where the standard ``OTEL_*`` variables and ``MLOTEL_STORE`` do not say it.
 
@@ -124,6 +126,10 @@ def configure(
         digest: The algorithm of artifacts' digests, ``blake3`` (the default) or ``sha256``.
         record_key_secret: What the keys of predictions are hashed with, so that the keys themselves are nowhere on
             disk; by default that of ``MLOTEL_RECORD_KEY_SECRET``, and without one they are kept in clear.
+        redact: A function that takes an attribute's name and value, and returns what leaves the process in its place:
+            in spans, log records, the store and labels of metrics (docs/privacy.md). False for none.
+        exception_text: Whether messages and stack traces of exceptions leave the process; by default they do, unless
+            ``MLOTEL_EXCEPTION_TEXT`` says ``false``.
 
     Raises:
         ConfigurationError: a value cannot be used; the message says what to write.
@@ -140,6 +146,8 @@ def configure(
             "resource_attributes": resource_attributes,
             "digest": digest,
             "record_key_secret": record_key_secret,
+            "redact": redact,
+            "exception_text": exception_text,
         }
         _settings = _settings.updated(changes)
         _retire()
@@ -217,7 +225,7 @@ def recorder(lines: Lines | None) -> Recorder:
     logs = None
     if not _settings.disabled and (_settings.otlp or _application()[1] is not None):  # else there is no need for a run
         logs = runtime().logs
-    return Recorder(lines, LineEncoder(resource, SCOPE_NAME, __version__), logs)
+    return Recorder(lines, LineEncoder(resource, SCOPE_NAME, __version__), logs, _settings.redaction)
 
 
 def retractions_changed() -> None:
@@ -334,11 +342,17 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         sinks.append(JournalEvents(journal, encoder))
     events = sinks[0] if len(sinks) == 1 else Tee(sinks) if sinks else NoEvents()
 
+    redaction = settings.redaction
+    meter = None if meters is None else meters.get_meter(SCOPE_NAME, __version__)
+    if meter is not None and redaction:
+        from mlotel.sdk._redacting import RedactingMeter
+
+        meter = RedactingMeter(meter, redaction)
     made = Runtime(
         recording=True,
         tracer=tracer,
         events=events,
-        instruments=Instruments(None if meters is None else meters.get_meter(SCOPE_NAME, __version__)),
+        instruments=Instruments(meter),
         producers=ProducerLookup(root if embedded else None),
         fingerprint=_fingerprinter(settings.digest, root if embedded else None),
         clock=SystemClock(),
@@ -357,6 +371,10 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
     )
+    if redaction:
+        from mlotel.sdk._redacting import redacted  # where nothing is kept back, nothing stands in the way
+
+        made = redacted(made, redaction)
     return _State(_with_process(made), os.getpid(), seen, collector)
 
 

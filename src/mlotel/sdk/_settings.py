@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
+from mlotel.sdk._redaction import Hook, Redaction
 from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
 from mlotel.store.predictions.keys import secret_of
@@ -21,6 +22,7 @@ __all__ = ["Settings", "Signal"]
 Signal = Literal["traces", "logs", "metrics"]
 
 _PROTOCOLS = ("grpc", "http/protobuf")
+EXCEPTION_TEXT_VARIABLE = "MLOTEL_EXCEPTION_TEXT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Settings:
     resource_attributes: Mapping[str, Any] = field(default_factory=dict)
     digest: str = "blake3"
     record_key_secret: str | bytes | None = field(default=None, repr=False)
+    redact: Hook | Literal[False] | None = None
+    exception_text: bool | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def updated(self, changes: Mapping[str, Any]) -> Settings:
@@ -79,16 +83,32 @@ class Settings:
         )
 
     @property
+    def redaction(self) -> Redaction:
+        """What is kept back of what would leave the process."""
+        said = self.exception_text
+        if said is None:
+            said = self.environment.get(EXCEPTION_TEXT_VARIABLE, "").strip().lower() not in ("0", "false", "no", "off")
+        return Redaction(self.redact or None, said)
+
+    @property
     def otlp(self) -> bool:
         """Whether a collector is configured."""
         return any(self.exports(signal) for signal in ("traces", "logs", "metrics"))
 
-    def resource(self) -> dict[str, Any]:
+    @property
+    def replica(self) -> str:
+        """What tells this process from replicas of its service, as `MLOTEL_REPLICA` says; empty if it does not."""
+        said = self.environment.get("MLOTEL_REPLICA", "").strip()
+        return self.redaction.text(A.MLOTEL_REPLICA, said) if said else ""
+
+    def resource(self, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the attributes of this process's resource: few values each, since a collector may make labels of them.
 
-        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win over what is found, arguments of `configure` over both.
+        `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win over what is found, here and by others (`found`),
+        arguments of `configure` over both.
         """
         attributes: dict[str, Any] = {
+            **(found or {}),
             A.SERVICE_NAME: "unknown_service",  # the name that the specification gives to a service without one
             A.PROCESS_RUNTIME_NAME: platform.python_implementation().lower(),
             A.PROCESS_RUNTIME_VERSION: platform.python_version(),
@@ -104,7 +124,7 @@ class Settings:
         name = self.service_name or self.environment.get("OTEL_SERVICE_NAME", "").strip()
         if name:
             attributes[A.SERVICE_NAME] = name
-        return attributes
+        return self.redaction.attributes(attributes)
 
     def exports(self, signal: Signal) -> bool:
         """Whether `signal` is sent to a collector."""
@@ -158,6 +178,14 @@ def _check_type(key: str, value: object) -> None:
     elif key == "record_key_secret":
         if not isinstance(value, str | bytes) or not value:
             raise ConfigurationError("record_key_secret must be text or bytes, and not empty")
+    elif key == "redact":
+        if value is not False and not callable(value):
+            raise ConfigurationError(
+                f"redact must be a function of an attribute's name and value, or False, not a {type(value).__name__}"
+            )
+    elif key == "exception_text":
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"exception_text must be True or False, not a {type(value).__name__}")
     elif key in ("headers", "resource_attributes"):
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise ConfigurationError(f"{key} must be a mapping of names to values, not {type(value).__name__}")

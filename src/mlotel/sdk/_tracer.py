@@ -21,7 +21,7 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from mlotel.store.encoding import LineEncoder
 
-__all__ = ["Ids", "JournalSpan", "JournalTracer", "Lines", "RandomIds"]
+__all__ = ["Ids", "JournalSpan", "JournalTracer", "Lines", "RandomIds", "exception_attributes"]
 
 _FLAGS = TraceFlags(0x03)  # sampled, and the trace id is random (W3C trace context level 2)
 _UNSET = Status(StatusCode.UNSET)
@@ -165,20 +165,24 @@ class JournalSpan(trace.Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        kind = type(exception)
-        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        found = {
-            "exception.type": f"{module}{kind.__qualname__}",
-            "exception.message": str(exception),
-            "exception.stacktrace": "".join(traceback.format_exception(exception)),
-            "exception.escaped": str(escaped),
-        }
-        self.add_event("exception", {**found, **(attributes or {})}, timestamp)
+        self.add_event("exception", {**exception_attributes(exception, escaped), **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
         if self.end_time is None:
             self.end_time = time.time_ns() if end_time is None else end_time
             self._lines.append(self._encoder.span(self))
+
+
+def exception_attributes(exception: BaseException, escaped: bool) -> dict[str, str]:
+    """Return the attributes of the event that a span records of an exception, as the SDK's spans do."""
+    kind = type(exception)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return {
+        "exception.type": f"{module}{kind.__qualname__}",
+        "exception.message": str(exception),
+        "exception.stacktrace": "".join(traceback.format_exception(exception)),
+        "exception.escaped": str(escaped),
+    }
 
 
 class JournalTracer(trace.Tracer):

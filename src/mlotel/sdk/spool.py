@@ -15,7 +15,7 @@ from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._runtime import SPOOL
 from mlotel.sdk._settings import Settings, Signal
-from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.store.journal import SEGMENTS, host_key, private
 from mlotel.store.liveness import is_alive
 from mlotel.store.segments import segment_writer
 
@@ -79,7 +79,8 @@ def _send_segment(segment: Path, settings: Settings, headers: Mapping[str, str],
             done.kept += len(batch)
             continue
         offset += size
-        progress.write_text(str(offset), encoding="ascii")
+        with open(progress, "w", encoding="ascii", opener=private) as written:
+            written.write(f"{offset}")
     if done.error is None and not _is_written(segment):
         segment.unlink()
         progress.unlink(missing_ok=True)

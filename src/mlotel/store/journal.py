@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mlotel import provenance
 
-__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "segment_name"]
+__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "private", "segment_name"]
 
 logger = logging.getLogger("mlotel")
 
@@ -57,6 +57,11 @@ def make_private(folder: Path) -> None:
         os.write(ignore, b"*\n")
     finally:
         os.close(ignore)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that, if it is made now, only its owner can read, whatever the umask: an ``opener`` of `open`."""
+    return os.open(path, flags, 0o600)
 
 
 class _Segment:
