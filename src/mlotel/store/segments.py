@@ -13,7 +13,7 @@ from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "Sizes", "first_open_day", "segment_writer"]
+__all__ = ["Segments", "Sizes", "first_open_day", "segment_writer", "writer_is_gone"]
 
 # Inode and size of files, by name.
 Sizes = dict[str, tuple[int, int]]
@@ -37,6 +37,23 @@ def first_open_day(now_ns: int) -> str:
     A segment is written on its own day alone; the day before is for clocks that do not agree.
     """
     return time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - _DAY_S))
+
+
+def writer_is_gone(path: Path, now_ns: int, *, named: bool = True) -> bool:
+    """Whether nothing is appended to a file any more: its writer has ended, or is elsewhere and silent for 90 s.
+
+    Args:
+        path: the file.
+        now_ns: the present time, nanoseconds since the epoch.
+        named: whether its name says who writes to it, as that of a segment does.
+    """
+    writer = segment_writer(path.name) if named else None
+    if writer is not None and writer[1] == host_key():
+        return not is_alive(writer[2])
+    try:
+        return now_ns - os.stat(path).st_mtime_ns > HEARTBEATS_MISSED_NS
+    except OSError:
+        return False
 
 
 class Segments:
@@ -143,13 +160,7 @@ class Segments:
 
     def is_torn(self, name: str, now_ns: int) -> bool:
         """Whether an unfinished last line of this file stays so, its writer being gone."""
-        writer = segment_writer(name) if self.embedded else None
-        if writer is not None and writer[1] == host_key():
-            return not is_alive(writer[2])
-        try:
-            return now_ns - os.stat(self.folder / name).st_mtime_ns > HEARTBEATS_MISSED_NS
-        except OSError:
-            return False
+        return writer_is_gone(self.folder / name, now_ns, named=self.embedded)
 
 
 def _names(folder: Path) -> Iterator[str]:
