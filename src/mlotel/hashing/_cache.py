@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from mlotel._forks import Lock
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class StatCache:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._entries: dict[tuple[str, str, str], tuple[_Identity, Fingerprint]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._max_entries = max(1, max_entries)
         self._now_ns = now_ns
         self._path = None if path is None else os.fspath(path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from mlotel._forks import Lock
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FingerprintRegistry:
         self._functions: dict[type, FingerprintFunction] = {}
         self._discover = discover
         self._found: dict[str, EntryPoint] | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def register(self, type_: type, function: FingerprintFunction) -> None:
         """Use `function` for objects of `type_` and of its subclasses, from now on and instead of any other way."""

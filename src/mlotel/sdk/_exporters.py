@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
@@ -18,9 +17,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from mlotel import uris
+from mlotel._forks import after_in_child
 from mlotel._runtime import guard, logger
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._sinks import Event
+from mlotel.sdk._underway import Underway
 from mlotel.store.encoding import LineEncoder, SpanLines
 from mlotel.store.journal import Journal
 
@@ -78,6 +79,8 @@ def make_exporter(settings: Settings, signal: Signal) -> Any:
 class Pending(Generic[T]):
     """What was handed over and not yet taken by the collector, in order, to be spooled if it never is.
 
+    It is on disk meanwhile, for the case that the process is killed.
+
     The SDK's batch processors drop the oldest items of a full queue, and keep to themselves what is still queued when
     the process ends. Single dict operations need no lock, which a fork might find held.
 
@@ -92,12 +95,13 @@ class Pending(Generic[T]):
         self._spool = spool
         self._limit = limit
         self._items: dict[int, T] = {}
-        if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _forget(reference))  # they are the parent's
+        self._underway = None if spool is None else Underway(spool.root)
+        after_in_child(self._forget)
 
     def add(self, key: int, item: T) -> None:
         """Take an item that is about to be queued."""
+        if self._underway is not None:
+            self._underway.add(key, self._encode(item))
         self._items[key] = item
         if len(self._items) > self._limit:
             self.keep([next(iter(self._items))])
@@ -105,27 +109,34 @@ class Pending(Generic[T]):
     def __contains__(self, key: int) -> bool:
         return key in self._items
 
-    def done(self, keys: Iterable[int]) -> None:
+    def begin_batch(self) -> None:
+        """Take notice that a batch is about to be sent."""
+        if self._underway is not None:
+            self._underway.begin_batch()
+
+    def done(self, keys: Sequence[int]) -> None:
         """Forget items that arrived."""
         for key in keys:
             self._items.pop(key, None)
+        if self._underway is not None:
+            self._underway.done(keys)
 
-    def keep(self, keys: Iterable[int]) -> None:
+    def keep(self, keys: Sequence[int]) -> None:
         """Spool items that did not arrive."""
         for key in keys:
             item = self._items.pop(key, None)
-            if item is not None and self._spool is not None:
-                self._spool.append(self._encode(item))
+            if item is None or self._spool is None:
+                continue
+            if self._spool.append(self._encode(item)) and self._underway is not None:
+                self._underway.done((key,))
 
     def drain(self) -> None:
         """Spool all that is left."""
         self.keep(list(self._items))
+        self.begin_batch()
 
-
-def _forget(reference: weakref.ref[Pending[Any]]) -> None:
-    pending = reference()
-    if pending is not None:
-        pending._items = {}
+    def _forget(self) -> None:
+        self._items = {}  # they are the parent's
 
 
 class Gate(Generic[T]):
@@ -220,11 +231,13 @@ class TraceExporter(_Closable, SpanExporter):
         self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, backend)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.pending.begin_batch()
         waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
+        keys = [id(span) for span in waiting]
         if not waiting or self.gate.send(waiting):
-            self.pending.done(map(id, waiting))
+            self.pending.done(keys)
             return SpanExportResult.SUCCESS
-        self.pending.keep(map(id, waiting))
+        self.pending.keep(keys)
         return SpanExportResult.FAILURE
 
     def _send(self, spans: Sequence[ReadableSpan]) -> bool:
@@ -244,6 +257,7 @@ class LogExporter(_Closable, LogRecordExporter):
         self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, backend)
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
+        self.pending.begin_batch()
         waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
         keys = [data.log_record.observed_timestamp for data in waiting]
         if not waiting or self.gate.send(waiting):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
@@ -15,7 +16,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from mlotel._forks import Lock, after_in_child
 from mlotel._runtime import guard
+from mlotel.sdk._connection import Connection
 from mlotel.sdk._exporters import (
     Backend,
     LogExporter,
@@ -91,64 +94,61 @@ class Collector:
         self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
         self._providers: list[Any] = []
         self._settings, self._resource = settings, resource
-        self._serving_lock = threading.Lock()
-        self._serving: tuple[MeterProvider, MetricsExporter] | None = None
-        self._pid = os.getpid()
+        self._making_meters = Lock()
+        self._meters: MeterProvider | None = None
+        self._serving: MeterProvider | None = None
         self._close = threading.Event()
         self._closed = threading.Event()
         self.logger_provider: LoggerProvider | None = None
-        self.meter_provider: MeterProvider | None = None
         self.waiting_events: Pending[Event] | None = None
         self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
         if settings.exports("traces"):
-            traces = TraceExporter(make_exporter(settings, "traces"), spool, Backend(settings, "traces"))
+            connection = Connection(partial(make_exporter, settings, "traces"))
+            traces = TraceExporter(connection, spool, Backend(settings, "traces"))
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
             self._add(traces, self.tracer_provider)
         if settings.exports("logs"):
-            logs = LogExporter(make_exporter(settings, "logs"), spool, encoder, Backend(settings, "logs"))
+            connection = Connection(partial(make_exporter, settings, "logs"))
+            logs = LogExporter(connection, spool, encoder, Backend(settings, "logs"))
             self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
             self._add(logs, self.logger_provider)
-        if settings.exports("metrics"):
-            numbers = MetricsExporter(make_exporter(settings, "metrics"), Backend(settings, "metrics"))
-            self.meter_provider = MeterProvider(
-                [PeriodicExportingMetricReader(numbers)],
-                _metrics_resource(resource, settings),
-                shutdown_on_exit=False,
-            )
-            self._add(numbers, self.meter_provider)
         self._start_closing()
-        if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self)  # a hook cannot be taken away again
-            os.register_at_fork(after_in_child=lambda: _forked(reference))
+        after_in_child(self._begin_anew)
+
+    @property
+    def meter_provider(self) -> MeterProvider | None:
+        """What the runs of this process are counted with; None where metrics are not exported."""
+        with self._making_meters:
+            if self._meters is None and self._settings.exports("metrics"):
+                self._meters = self._make_meters(_metrics_resource(self._resource, self._settings))
+            return self._meters
 
     def serving_meters(self) -> tuple[MeterProvider | None, bool]:
         """Return the provider of what this process counts as one of several replicas, made when it is asked for."""
-        with self._serving_lock:
+        with self._making_meters:
             if self._serving is None:
-                if self._pid != os.getpid():
-                    self._pid = os.getpid()
-                    self._start_closing()  # a forked child has none of its parent's threads
-                numbers = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
-                provider = MeterProvider(
-                    [PeriodicExportingMetricReader(numbers)],
-                    _serving_resource(self._resource, self._settings),
-                    shutdown_on_exit=False,
-                )
-                self._serving = provider, numbers
-                self._add(numbers, provider)
-            return self._serving[0], True
+                self._serving = self._make_meters(_serving_resource(self._resource, self._settings))
+            return self._serving, True
 
-    def _forget_parent(self) -> None:
-        self._serving_lock = threading.Lock()
-        if self._serving is not None:
-            provider, exporter = self._serving
-            exporter.gate.turn_off()  # its identity is the parent's, and the SDK goes on with it in the child
-            self._providers.remove(provider)
-            self._exporters.remove(exporter)
-            self._serving = None
-        self._close, self._closed = threading.Event(), threading.Event()
+    def _make_meters(self, resource: Resource) -> MeterProvider:
+        exporter = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource, shutdown_on_exit=False)
+        self._add(exporter, provider)
+        return provider
+
+    def _begin_anew(self) -> None:
+        """In a forked child: count from zero, and have a thread of its own by which to end."""
+        for exporter, provider in zip(list(self._exporters), list(self._providers), strict=True):
+            if isinstance(exporter, MetricsExporter):
+                exporter.gate.turn_off()  # what it counted is the parent's, and the SDK goes on with it in the child
+                self._exporters.remove(exporter)
+                self._providers.remove(provider)
+        self._meters = self._serving = None
+        if not self._close.is_set():
+            self._close, self._closed = threading.Event(), threading.Event()
+            self._start_closing()
 
     def _start_closing(self) -> None:
         # started now: at interpreter exit no thread can be started any more (Python 3.12)
@@ -187,9 +187,3 @@ class Collector:
             except Exception as error:
                 guard("shutdown", error)
         self._closed.set()
-
-
-def _forked(reference: weakref.ref[Collector]) -> None:
-    collector = reference()
-    if collector is not None:
-        collector._forget_parent()

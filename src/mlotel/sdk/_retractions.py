@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlotel._forks import Lock, after_in_child
 from mlotel._runtime import logger
 from mlotel.model import Artifact, RetractedLabel
 from mlotel.store.files import FileStore
@@ -53,12 +52,10 @@ class RetractionLookup:
         self._root = None if root is None else Path(os.path.abspath(root))
         self._refresh_s, self._timeout_s, self._bite, self._limit = refresh_s, timeout_s, bite, limit
         self._monotonic = monotonic
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._left: list[FileStore] = []
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _forked(reference))
+        after_in_child(self._after_fork)
 
     def _reset(self) -> None:
         self._whole = self._root is None
@@ -150,13 +147,6 @@ class RetractionLookup:
 
     def _after_fork(self) -> None:
         """In the child: the parent's connection must be neither used nor closed."""
-        self._lock = threading.RLock()
         if self._store is not None:
             self._left.append(self._store)
         self._reset()
-
-
-def _forked(reference: weakref.ref[RetractionLookup]) -> None:
-    lookup = reference()
-    if lookup is not None:
-        lookup._after_fork()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import threading
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
+from mlotel._forks import Lock
 from mlotel._runtime import EventSink, Runtime, ServingMeters, SystemClock, guard, logger, no_meters, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
@@ -57,7 +58,7 @@ EXIT_SECONDS = 2.0
 SPOOL = "spool"
 """The folder, in that of the store, of what could not be sent."""
 
-_lock = threading.RLock()
+_lock = Lock()
 _settings = Settings()
 _state: _State | None = None
 _retired: list[Collector] = []
@@ -168,12 +169,10 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     (serverless) call `flush` instead.
     """
     with _lock:
-        here = _state is None or _state.pid == os.getpid()
         _retire()
         collectors = list(_retired)
         _retired.clear()
-    # a forked child leaves its parent's collector alone
-    done = [collector.close(timeout) for collector in collectors] if here else []
+    done = [collector.close(timeout) for collector in collectors]
     return all(done)
 
 
@@ -250,6 +249,25 @@ def _retire() -> None:
 @functools.cache
 def _register_exit() -> None:
     atexit.register(shutdown)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _register_process_end()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def _register_process_end(*_: object) -> None:
+    """Let go of everything at the end of a process of `multiprocessing`, which never comes to `atexit`."""
+    from multiprocessing.util import Finalize
+
+    Finalize(None, shutdown, exitpriority=0)
+
+
+def _after_fork() -> None:
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # not at once: a child of multiprocessing forgets what its parent wanted done first
+        util.register_after_fork(shutdown, _register_process_end)
 
 
 def _globals() -> tuple[object, object, object]:
@@ -280,9 +298,13 @@ def _renew() -> _State:
     if state is not None and state.seen == seen:
         if state.pid == os.getpid():
             return state
-        # a forked child keeps its parent's providers (the SDK mends them) and gets attributes of its own
+        # a forked child keeps its parent's providers (the SDK mends them), counts by itself and has its own attributes
         state.pid = os.getpid()
         state.runtime = _with_process(state.runtime)
+        meters = None if state.collector is None else state.collector.meter_provider
+        if meters is not None and _application()[2] is None:
+            instruments = Instruments(meters.get_meter(SCOPE_NAME, __version__))
+            state.runtime = replace(state.runtime, instruments=instruments)
         return state
     _retire()
     try:
@@ -324,7 +346,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             # the SDK is loaded where there is something for it to do
             from mlotel.sdk._providers import Collector
 
-            collector = Collector(settings, None if root is None else Journal(root / SPOOL), encoder)
+            collector = Collector(settings, None if root is None else Journal(root / SPOOL, store=root), encoder)
             provider = collector.tracer_provider
             loggers = loggers or collector.logger_provider
             meters = meters or collector.meter_provider

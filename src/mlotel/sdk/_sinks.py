@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
+from mlotel._forks import Lock
 from mlotel._runtime import EventSink
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
@@ -91,7 +91,7 @@ class LoggerEvents:
     def __init__(self, logger: Logger, waiting: Waiting | None = None) -> None:
         self._logger = logger
         self._waiting = waiting
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._observed = 0
 
     def emit(

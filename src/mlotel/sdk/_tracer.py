@@ -19,6 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
+from mlotel._forks import after_in_child
 from mlotel.store.encoding import LineEncoder
 
 __all__ = ["Ids", "JournalSpan", "JournalTracer", "Lines", "RandomIds", "exception_attributes"]
@@ -49,8 +50,7 @@ class RandomIds:
 
     def __init__(self) -> None:
         self._random = random.Random(os.urandom(32))
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reseed)
+        after_in_child(self._reseed)
 
     def _reseed(self) -> None:
         self._random.seed(os.urandom(32))

@@ -15,6 +15,7 @@ from mlotel._runtime import logger
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._runtime import SPOOL
 from mlotel.sdk._settings import Settings, Signal
+from mlotel.sdk._underway import recover
 from mlotel.store.journal import SEGMENTS, host_key, private
 from mlotel.store.liveness import is_alive
 from mlotel.store.segments import segment_writer
@@ -37,7 +38,7 @@ class Replayed:
 
 
 def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None = None) -> Replayed:
-    """Send the lines that could not be sent before, and remove those that arrived.
+    """Send the lines that could not be sent before, and those of killed processes; remove those that arrived.
 
     A line is removed after the collector took it, so that an interruption sends it again rather than never; the
     collector's answer to a malformed one (400) removes it too, counted as rejected.
@@ -58,6 +59,7 @@ def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None
     headers = {**parse_env_headers(settings.environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""), liberal=True)}
     headers.update(settings.headers or {})
     done = Replayed()
+    recover(root / SPOOL)
     folder = root / SPOOL / SEGMENTS
     for segment in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
         _send_segment(segment, settings, headers, done)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from mlotel._forks import Lock
 from mlotel.errors import StoreError
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run, RunHead
 from mlotel.store import bulk
@@ -94,7 +94,7 @@ class IndexedStore(ABC):
     """
 
     def __init__(self, line: Callable[[Place], bytes], clock: Callable[[], int]) -> None:
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._held = 0
         self._clock = clock
         self._assembly = Assembly(line, clock)

@@ -12,13 +12,12 @@ import hashlib
 import logging
 import os
 import secrets
-import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 from mlotel import provenance
+from mlotel._forks import Lock, after_in_child
 
 __all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "private", "segment_name"]
 
@@ -70,7 +69,7 @@ class _Segment:
     A number that is closed under a writer may already be another file's.
     """
 
-    __slots__ = ("_close", "checked", "day", "fd", "identity", "torn")
+    __slots__ = ("_close", "checked", "day", "fd", "identity", "path", "torn")
 
     def __init__(self, path: Path, day: int) -> None:
         self._close = os.close
@@ -78,6 +77,7 @@ class _Segment:
         self.fd = os.open(path, _FLAGS, 0o600)
         status = os.fstat(self.fd)
         self.identity = status.st_dev, status.st_ino
+        self.path = path
         self.day = day
         self.checked = 0.0
         self.torn = False
@@ -95,10 +95,11 @@ class Journal:
     begins after `segment_bytes`, on a new day (UTC), and in a forked child.
 
     Args:
-        root: folder of the store; nothing is made before the first line.
+        root: folder whose segments these are; nothing is made before the first line.
+        store: folder of the store that `root` lies in, if it is not the store itself.
         segment_bytes: size from which on a new segment is begun.
         retry_s: seconds to wait before a file that could not be opened is tried again.
-        lost: what a warning says of what cannot be written.
+        lost: what a warning says of what cannot be written; None for no warning.
         clock: seconds since the epoch.
         write: writes bytes to a file descriptor and returns how many were taken.
     """
@@ -107,13 +108,15 @@ class Journal:
         self,
         root: Path,
         *,
+        store: Path | None = None,
         segment_bytes: int = 64 * 2**20,
         retry_s: float = 1.0,
-        lost: str = "runs are not recorded",
+        lost: str | None = "runs are not recorded",
         clock: Callable[[], float] = time.time,
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
         self.root = Path(os.path.abspath(root))
+        self._store = self.root if store is None else Path(os.path.abspath(store))
         self.dropped = 0
         self._segment: _Segment | None = None
         self._segment_bytes = segment_bytes
@@ -122,13 +125,10 @@ class Journal:
         self._retry_at = float("-inf")
         self._clock = clock
         self._write = write
-        self._opening = threading.RLock()
+        self._opening = Lock()
         self._told = False
         self._closed = False
-        if hasattr(os, "register_at_fork"):
-            # A registration cannot be taken back, so it must not keep the journal alive.
-            reference = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _forked(reference))
+        after_in_child(self._let_go)
 
     def append(self, line: bytes) -> bool:
         """Write one line, which ends in a newline, as one record; tell whether it is in the store now."""
@@ -140,6 +140,16 @@ class Journal:
             self._fail(error)
             logger.debug("mlotel: journal %s", self.root, exc_info=error)
         return False
+
+    @property
+    def path(self) -> Path | None:
+        """The segment that the latest line stands in; None where the next line begins one."""
+        segment = self._segment
+        return None if segment is None else segment.path
+
+    def begin_segment(self) -> None:
+        """Let the next line begin a segment."""
+        self._segment = None
 
     def close(self) -> None:
         """Let go of the segment; lines that come later are dropped."""
@@ -208,8 +218,10 @@ class Journal:
             try:
                 segment = _Segment(folder / name, int(now // _DAY_S))
             except FileNotFoundError:
-                make_private(self.root)
-                folder.mkdir(mode=0o700, exist_ok=True)
+                make_private(self._store)
+                inner = [each for each in (folder, *folder.parents) if self._store in each.parents]
+                for each in reversed(inner):
+                    each.mkdir(mode=0o700, exist_ok=True)
                 segment = _Segment(folder / name, int(now // _DAY_S))
             self._retry_at = float("-inf")
             self._segment = segment
@@ -227,17 +239,9 @@ class Journal:
 
     def _fail(self, error: Exception) -> None:
         self.dropped += 1
-        if not self._told:
+        if not self._told and self._lost is not None:
             self._told = True
             logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
-    def _after_fork(self) -> None:
-        """In the child: let go of the parent's segment, and of a lock that another thread held."""
-        self._opening = threading.RLock()
+    def _let_go(self) -> None:
         self._segment = None
-
-
-def _forked(reference: weakref.ref[Journal]) -> None:
-    journal = reference()
-    if journal is not None:
-        journal._after_fork()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlotel._forks import Lock, after_in_child
 from mlotel.freshness import Made
 from mlotel.model import Run
 from mlotel.store.conditions import Condition
@@ -60,12 +59,10 @@ class ProducerLookup:
         self._written: dict[str, Producer] = {}
         self._origins: dict[int, Origin] = {}
         self._ended: dict[tuple[str, str | None], tuple[Made, ...]] = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._forgotten: list[FileStore] = []
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reference = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: _forked(reference))
+        after_in_child(self._after_fork)
 
     def _reset(self) -> None:
         self._store: FileStore | None = None
@@ -214,16 +211,9 @@ class ProducerLookup:
 
     def _after_fork(self) -> None:
         """In the child: the parent's connection must be neither used nor closed."""
-        self._lock = threading.RLock()
         if self._store is not None:
             self._forgotten.append(self._store)
         self._reset()
-
-
-def _forked(reference: weakref.ref[ProducerLookup]) -> None:
-    lookup = reference()
-    if lookup is not None:
-        lookup._after_fork()
 
 
 def _drop_oldest(remembered: dict[Any, Any]) -> None:

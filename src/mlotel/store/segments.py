@@ -13,7 +13,7 @@ from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "Sizes", "day_of_time", "first_open_day", "is_written", "segment_writer"]
+__all__ = ["Segments", "Sizes", "day_of_time", "first_open_day", "is_written", "segment_writer", "writer_is_gone"]
 
 # Inode and size of files, by name.
 Sizes = dict[str, tuple[int, int]]
@@ -48,6 +48,23 @@ def is_written(name: str) -> bool:
     """Whether the process that began a segment may still write to it; False for other files."""
     writer = segment_writer(name)
     return writer is not None and (writer[1] != host_key() or writer[2] == os.getpid() or is_alive(writer[2]))
+
+
+def writer_is_gone(path: Path, now_ns: int, *, named: bool = True) -> bool:
+    """Whether nothing is appended to a file any more: its writer has ended, or is elsewhere and silent for 90 s.
+
+    Args:
+        path: the file.
+        now_ns: the present time, nanoseconds since the epoch.
+        named: whether its name says who writes to it, as that of a segment does.
+    """
+    writer = segment_writer(path.name) if named else None
+    if writer is not None and writer[1] == host_key():
+        return not is_alive(writer[2])
+    try:
+        return now_ns - os.stat(path).st_mtime_ns > HEARTBEATS_MISSED_NS
+    except OSError:
+        return False
 
 
 class Segments:
@@ -154,13 +171,7 @@ class Segments:
 
     def is_torn(self, name: str, now_ns: int) -> bool:
         """Whether an unfinished last line of this file stays so, its writer being gone."""
-        writer = segment_writer(name) if self.embedded else None
-        if writer is not None and writer[1] == host_key():
-            return not is_alive(writer[2])
-        try:
-            return now_ns - os.stat(self.folder / name).st_mtime_ns > HEARTBEATS_MISSED_NS
-        except OSError:
-            return False
+        return writer_is_gone(self.folder / name, now_ns, named=self.embedded)
 
 
 def _names(folder: Path) -> Iterator[str]:

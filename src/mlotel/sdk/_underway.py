@@ -1,0 +1,94 @@
+"""What is on its way to a collector, on disk: the SDK's queues die with the process.
+
+Each item is appended to a file before it is handed over; a file whose items have all arrived, or are in the spool, is
+removed. What is left when the process was killed is moved to the spool by whoever sends that next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlotel._forks import Lock, after_in_child
+from mlotel.store.journal import SEGMENTS, Journal
+from mlotel.store.segments import writer_is_gone
+
+__all__ = ["FOLDER", "Underway", "recover"]
+
+FOLDER = "underway"
+"""The folder, in that of the spool, of what is on its way."""
+
+
+class Underway:
+    """The items of one signal that are on their way to the collector. Nothing here raises.
+
+    Where it cannot be written nothing is said: nothing is lost unless the process is killed as well.
+
+    Args:
+        spool: The folder of the spool, in that of the store.
+    """
+
+    def __init__(self, spool: Path) -> None:
+        self._journal = Journal(spool / FOLDER, store=spool.parent, lost=None)
+        self._lock = Lock()
+        self._files: dict[Path, set[int]] = {}
+        self._file_of: dict[int, Path] = {}
+        after_in_child(self._forget)
+
+    def add(self, key: int, line: bytes) -> None:
+        """Note an item that is about to be handed over."""
+        with self._lock:
+            if self._journal.append(line) and (file := self._journal.path) is not None:
+                self._files.setdefault(file, set()).add(key)
+                self._file_of[key] = file
+
+    def begin_batch(self) -> None:
+        """Let what comes from now on stand in another file: what is in this one will arrive together."""
+        with self._lock:
+            file = self._journal.path
+            self._journal.begin_segment()
+            if file is not None and not self._files.get(file):
+                self._remove(file)
+
+    def done(self, keys: Iterable[int]) -> None:
+        """Forget items that arrived or are kept elsewhere."""
+        with self._lock:
+            for key in keys:
+                file = self._file_of.pop(key, None)
+                if file is None:
+                    continue
+                left = self._files[file]
+                left.discard(key)
+                if not left and file != self._journal.path:
+                    self._remove(file)
+
+    def _remove(self, file: Path) -> None:
+        self._files.pop(file, None)
+        with contextlib.suppress(OSError):
+            os.unlink(file)
+
+    def _forget(self) -> None:
+        self._files, self._file_of = {}, {}  # they are the parent's
+
+
+def recover(spool: Path) -> int:
+    """Move what was on its way when its process was killed to the spool; return how many files that were.
+
+    Args:
+        spool: The folder of the spool.
+
+    Raises:
+        OSError: the spool cannot be written.
+    """
+    moved = 0
+    folder = spool / FOLDER / SEGMENTS
+    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+        if writer_is_gone(file, time.time_ns()):
+            (spool / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                os.rename(file, spool / SEGMENTS / file.name)
+                moved += 1
+    return moved
