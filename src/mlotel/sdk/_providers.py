@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlotel._runtime import guard
 from mlotel.sdk._exporters import (
@@ -29,6 +30,7 @@ from mlotel.sdk._exporters import (
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
+from mlotel.sdk.sampling import SAMPLER_NAME, lineage_sampler
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
@@ -47,6 +49,14 @@ class SdkIds(RandomIds, IdGenerator):
 def make_resource(settings: Settings) -> Resource:
     """Return the SDK's resource with what `Settings.resource` holds."""
     return Resource.create().merge(Resource(settings.resource()))
+
+
+def _sampler(environment: Mapping[str, str]) -> Sampler | None:
+    """Return mlotel's sampler where it is asked for; None for one that the SDK knows how to make."""
+    # the SDK takes a sampler of this name from its entry point in `opentelemetry-instrument` alone
+    if environment.get("OTEL_TRACES_SAMPLER", "").strip().lower() != SAMPLER_NAME:
+        return None
+    return lineage_sampler(environment.get("OTEL_TRACES_SAMPLER_ARG"))
 
 
 def _metrics_resource(resource: Resource, environment: Mapping[str, str]) -> Resource:
@@ -100,7 +110,9 @@ class Collector:
         self.logger_provider: LoggerProvider | None = None
         self.meter_provider: MeterProvider | None = None
         self.waiting_events: Pending[Event] | None = None
-        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
+        self.tracer_provider = TracerProvider(
+            sampler=_sampler(settings.environment), resource=resource, shutdown_on_exit=False, id_generator=SdkIds()
+        )
         if settings.exports("traces"):
             traces = TraceExporter(make_exporter(settings, "traces"), spool, Backend(settings, "traces"))
             self.tracer_provider.add_span_processor(TraceProcessor(traces))

@@ -303,6 +303,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     ids = RandomIds()
 
     collector = None
+    foreign_sampler = False
     tracer: trace.Tracer
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
@@ -323,6 +324,9 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         if embedded and journal is not None:
             _write_to(provider, journal)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
+        from mlotel.sdk.sampling import LineageSampler
+
+        foreign_sampler = not isinstance(getattr(provider, "sampler", None), LineageSampler)
 
     sinks: list[EventSink] = []
     if loggers is not None:
@@ -356,6 +360,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
+        foreign_sampler=foreign_sampler,
     )
     return _State(_with_process(made), os.getpid(), seen, collector)
 
