@@ -19,15 +19,18 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
-    TraceState,
     Tracer,
+    TraceState,
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+import mlotel
+from mlotel import ArtifactContext
 from mlotel.errors import ConfigurationError
 from mlotel.sdk.sampling import LineageSampler, lineage_sampler
 from mlotel.semconv import attributes as A
+from mlotel.testing import CapturedRuns
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -140,6 +143,18 @@ def test_a_sampler_that_keeps_all_is_not_complained_of(script: Script) -> None:
     assert (holes(found["spans"]), said, found["counted"]) == (0, [], {})
 
 
+@pytest.mark.parametrize(
+    ("flags", "note"), [("00", "the span that wrote it was not sampled: its lineage ends here"), ("01", None)]
+)
+def test_a_read_says_where_lineage_ends(flags: str, note: str | None, mlotel_runs: CapturedRuns) -> None:
+    """What a run elsewhere wrote that was not sampled has a link that leads nowhere, and a note that says so."""
+    with mlotel.component("use") as run:
+        run.log_input(b"x", "x", context=ArtifactContext(f"00-{1:032x}-{2:016x}-{flags}"))
+    (read,) = mlotel_runs.runs[0].inputs
+    assert read.link is not None
+    assert read.note == note
+
+
 # -- span by span
 
 
@@ -231,7 +246,9 @@ def test_a_leaf_is_sampled_as_other_spans_are() -> None:
     traces = []
     for _ in range(300):
         with (
-            service.tracer.start_as_current_span("answer", attributes={**RUN, A.MLOTEL_COMPONENT_NAME: "answer"}) as run,
+            service.tracer.start_as_current_span(
+                "answer", attributes={**RUN, A.MLOTEL_COMPONENT_NAME: "answer"}
+            ) as run,
             service.tracer.start_as_current_span("read", attributes=READ),
         ):
             traces.append(run.get_span_context().trace_id)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Pipeline:
 
 
 @pytest.fixture
-def tail(own_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
+def tail(own_stack: Callable[..., Stack], tmp_path: Path) -> Callable[..., Pipeline]:
     """A stack whose collector samples tails; its settings are given as in docs/collector.md."""
 
     def start(**settings: str) -> Pipeline:
@@ -95,7 +95,7 @@ def tail(own_stack: Callable[..., Stack], tmp_path: Path) -> Iterator[Callable[.
         overlays = ("jaeger", "tail-sampling", "prometheus")
         return Pipeline(own_stack(overlays=overlays, collector_environ=environ), tmp_path)
 
-    yield start
+    return start
 
 
 def test_failures_and_flagged_lineages_are_kept(tail: Callable[..., Pipeline]) -> None:
