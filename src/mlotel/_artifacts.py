@@ -355,6 +355,10 @@ class Artifacts:
             ids = self._runtime.producers.find(found.digest)
             if ids is not None:
                 producer, way = SpanContext(ids[0], ids[1], is_remote=True), "digest"
+        elif producer is not None and not producer.trace_flags.sampled:
+            attributes.setdefault(
+                A.MLOTEL_ARTIFACT_NOTE, "the span that wrote it was not sampled: its lineage ends here"
+            )
         if producer is None:
             return None
         attributes[A.MLOTEL_LINK_TYPE] = "consumes"

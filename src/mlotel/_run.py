@@ -23,7 +23,7 @@ from mlotel._runtime import Runtime, guard
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
-from mlotel.errors import RetractedError
+from mlotel.errors import ConfigurationError, RetractedError
 from mlotel.freshness import Made
 from mlotel.model import ArtifactContext, Run
 from mlotel.parameters import numbers, parameter_value
@@ -38,6 +38,11 @@ __all__ = ["ActiveRun", "current_run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_NOT_SAMPLED = (
+    "the tracer provider's sampler drops runs, so that lineage has holes: set OTEL_TRACES_SAMPLER=mlotel_lineage, or "
+    "make the provider with mlotel.sdk.sampling.LineageSampler"
+)
 
 _RUN = context_api.create_key("mlotel-run")
 
@@ -137,6 +142,9 @@ class ActiveRun:
         self._predictions: Predictions | None = None
         self._recording = True
         runtime.instruments.run_started(self._labels)
+        if runtime.foreign_sampler and not span.get_span_context().trace_flags.sampled:
+            runtime.instruments.not_sampled(self._labels)
+            guard("sampling", ConfigurationError(_NOT_SAMPLED))
         if span.is_recording():
             attributes.update(runtime.start_attributes)
             if parent.is_valid:

@@ -160,6 +160,7 @@ class Runtime:
 
     `span_ends_run` says that the run's span arrives where its start record went, so that no end record is needed.
     `logs` is the logger among the sinks of events, None where there is none.
+    `foreign_sampler` says that spans are sampled by what knows nothing of lineage.
     `predictions` is None where no data set of keyed predictions is written. `spans_leave` says that spans go to where
     that data set is not, so that a few keyed predictions of a run are told by spans too.
     """
@@ -185,6 +186,7 @@ class Runtime:
     predictions: PredictionSink | None = None
     spans_leave: bool = True
     serving_meters: ServingMeters = no_meters
+    foreign_sampler: bool = False
 
 
 class _Edge(Protocol):

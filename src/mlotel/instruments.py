@@ -40,6 +40,7 @@ class Instruments:
         self._stale = meter.create_counter(*M.MLOTEL_DATA_STALE[:3])
         self._predictions = meter.create_counter(*M.MLOTEL_PREDICTION_COUNT[:3])
         self._statistic = meter.create_gauge(*M.MLOTEL_DATA_STATISTIC[:3])
+        self._dropped = meter.create_counter(*M.MLOTEL_TELEMETRY_DROPPED[:3])
         self._drift = meter.create_gauge(*M.MLOTEL_DRIFT_SCORE[:3])
         self._alarm = meter.create_gauge(*M.MLOTEL_DRIFT_ALARM[:3])
         self._statistics = {
@@ -116,6 +117,11 @@ class Instruments:
         """Count an input that was stale; one that was not makes the counter begin at 0, so that its rise is seen."""
         if self.enabled:
             self._stale.add(int(stale), component)  # the encoder takes no booleans
+
+    def not_sampled(self, component: Mapping[str, str]) -> None:
+        """Count a run that the tracer provider's sampler dropped."""
+        if self.enabled:
+            self._dropped.add(1, {**component, A.MLOTEL_TELEMETRY_ITEM: "run", A.ERROR_TYPE: "not_sampled"})
 
     def metric(self, component: Mapping[str, str], name: str, value: float) -> None:
         """Record a metric that the user logged."""

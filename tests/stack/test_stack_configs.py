@@ -37,6 +37,17 @@ def test_the_collector_accepts_the_base_with_any_overlays(programs: Programs, ov
     run(programs.otelcol, "validate", *(f"--config={name}.yaml" for name in ("base", *overlays)))
 
 
+@pytest.mark.parametrize("more", [(), ("prometheus",), ("tempo", "prometheus")], ids="+".join)
+def test_the_collector_accepts_tail_sampling_after_jaeger(programs: Programs, more: tuple[str, ...]) -> None:
+    """With any others; it changes one list of jaeger.yaml and nothing of the base."""
+    names = ("base", "jaeger", "tail-sampling", *more)
+    run(programs.otelcol, "validate", *(f"--config={name}.yaml" for name in names))
+    assert load("tail-sampling.yaml")["service"] == {
+        "pipelines": {"traces/jaeger": {"processors": ["memory_limiter", "tail_sampling/lineage"]}}
+    }
+    assert load("jaeger.yaml")["service"]["pipelines"]["traces/jaeger"]["processors"] == ["memory_limiter"]
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_overlay_leaves_the_lists_of_the_base_alone(name: str) -> None:
     """Merging replaces lists, so an overlay redefines nothing of the base; Prometheus' moves metrics, as it says."""

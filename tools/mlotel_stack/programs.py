@@ -23,7 +23,7 @@ GO_MINIMUM = (1, 24)
 # What base.yaml and its overlays use. Older collectors know some of these by other names only.
 COMPONENTS: Mapping[str, frozenset[str]] = {
     "receivers": frozenset({"otlp"}),
-    "processors": frozenset({"memory_limiter", "batch", "filter", "transform"}),
+    "processors": frozenset({"memory_limiter", "batch", "filter", "tail_sampling", "transform"}),
     "connectors": frozenset({"span_metrics"}),
     "exporters": frozenset({"otlp_grpc", "file", "prometheus"}),
     "extensions": frozenset({"health_check", "file_storage"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
 
 from mlotel._forks import Lock, after_in_child
 from mlotel._runtime import guard
@@ -30,6 +32,7 @@ from mlotel.sdk._exporters import (
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
+from mlotel.sdk.sampling import SAMPLER_NAME, lineage_sampler
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
@@ -49,6 +52,14 @@ def make_resource(settings: Settings) -> Resource:
     """Return the SDK's resource with what `Settings.resource` holds."""
     found = Resource.create()
     return Resource(settings.resource(found.attributes), found.schema_url)
+
+
+def _sampler(environment: Mapping[str, str]) -> Sampler | None:
+    """Return mlotel's sampler where it is asked for; None for one that the SDK knows how to make."""
+    # the SDK takes a sampler of this name from its entry point in `opentelemetry-instrument` alone
+    if environment.get("OTEL_TRACES_SAMPLER", "").strip().lower() != SAMPLER_NAME:
+        return None
+    return lineage_sampler(environment.get("OTEL_TRACES_SAMPLER_ARG"))
 
 
 def _metrics_resource(resource: Resource, settings: Settings) -> Resource:
@@ -100,7 +111,9 @@ class Collector:
         self._closed = threading.Event()
         self.logger_provider: LoggerProvider | None = None
         self.waiting_events: Pending[Event] | None = None
-        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
+        self.tracer_provider = TracerProvider(
+            sampler=_sampler(settings.environment), resource=resource, shutdown_on_exit=False, id_generator=SdkIds()
+        )
         if settings.exports("traces"):
             connection = Connection(partial(make_exporter, settings, "traces"))
             traces = TraceExporter(connection, spool, Backend(settings, "traces"))

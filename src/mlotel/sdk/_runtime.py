@@ -333,6 +333,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     ids = RandomIds()
 
     collector = None
+    foreign_sampler = False
     tracer: trace.Tracer
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
@@ -353,6 +354,9 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         if embedded and journal is not None:
             _write_to(provider, journal)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
+        from mlotel.sdk.sampling import LineageSampler
+
+        foreign_sampler = not isinstance(getattr(provider, "sampler", None), LineageSampler)
 
     sinks: list[EventSink] = []
     if loggers is not None:
@@ -392,6 +396,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
+        foreign_sampler=foreign_sampler,
     )
     if redaction:
         from mlotel.sdk._redacting import redacted  # where nothing is kept back, nothing stands in the way
