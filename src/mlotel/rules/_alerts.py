@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mlotel.drift import Reference
-from mlotel.drift._tolerance import LEAST_ROWS
+from mlotel.drift.tolerance import LEAST_ROWS
 from mlotel.exposition import label_name, metric_name
 from mlotel.rules._drift import RATIO, VALUES, matchers, ratios
 from mlotel.rules._promql import BY_BIN, BY_MODEL, FEATURE, MODEL, VERSION, any_of, number, quoted
 from mlotel.rules._values import AlertRule, Options, RecordingRule, Rule, seconds
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
-from mlotel.serving._sheet import exported
+from mlotel.serving import exported
 
 __all__ = ["drift_alerts", "pipeline_rules", "telemetry_alerts"]
 

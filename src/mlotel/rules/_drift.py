@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import NormalDist
 
 from mlotel.drift import CategoricalBins, FeatureReference, NumericBins, Reference
-from mlotel.drift._tolerance import SHARE_MARGIN, SHARE_RATIO
+from mlotel.drift.tolerance import SHARE_MARGIN, SHARE_RATIO
 from mlotel.exposition import metric_name
 from mlotel.rules._promql import BIN, BY_BIN, BY_FEATURE, FEATURE, MODEL, VERSION, any_of, number, quoted
 from mlotel.rules._values import Options, RecordingRule
@@ -84,7 +84,7 @@ def _counts(reference: Reference, chosen: str, at: At, options: Options) -> Iter
 
 
 def _psi(reference: Reference, at: At, options: Options) -> Iterator[RecordingRule]:
-    """Yield PSI, and the threshold that it alarms above: `mlotel.drift._tolerance` tells the formula and its source."""
+    """Yield PSI, and the threshold that it alarms above: `mlotel.drift.tolerance` tells the formula and its source."""
     m = number(reference.rows)
     q, p = at("feature_bin:smoothed_share"), at("feature_bin:reference_smoothed_share")
     rows, bins, psi, s = at("feature:rows"), at("feature:bins"), at("feature:psi"), at("feature:psi_scale")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mlotel.serving._export import bind
 from mlotel.serving._monitor import Monitor
+from mlotel.serving._sheet import exported
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "bind", "exported"]

@@ -24,7 +24,7 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
 from mlotel.serving._sheet import Sheet
 
-__all__ = ["Exports", "exports"]
+__all__ = ["Exports", "bind", "exports"]
 
 SERIES_A_METER = 1_500
 
@@ -197,6 +197,11 @@ class Exports:
 
 exports = Exports()
 """Those of this process: counters of one name and labels can come from one place alone."""
+
+
+def bind() -> None:
+    """Export what this process monitors to the providers that there are now, without waiting for the next row."""
+    exports.bind()
 
 
 def _series(sheet: Sheet) -> list[tuple[Observation, dict[str, Any]]]:
