@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from mlotel.serving._export import bind
 from mlotel.serving._monitor import Monitor
-from mlotel.serving._sheet import exported
 
-__all__ = ["Monitor", "bind", "exported"]
+__all__ = ["Monitor", "bind"]

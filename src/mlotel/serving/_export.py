@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
@@ -51,7 +52,8 @@ class Exports:
         Raises:
             ConfigurationError: it is counted with another reference already.
         """
-        key, digest = (name, version), reference.digest
+        # Named as it is served, whatever the reference says of itself: so are the rules that are made from it
+        key, digest = (name, version), replace(reference, model=name, model_version=version).digest
         with self._lock:
             if not self._hooked and hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=self._after_fork)
@@ -142,6 +144,9 @@ class Exports:
             M.MLOTEL_FEATURE_REFERENCE_RATIO.name, guarded(self._ratios), *M.MLOTEL_FEATURE_REFERENCE_RATIO[1:3]
         )
         if part == 0:
+            meter.create_observable_gauge(
+                M.MLOTEL_MODEL_REFERENCE_ROWS.name, guarded(self._reference), *M.MLOTEL_MODEL_REFERENCE_ROWS[1:3]
+            )
             meter.create_observable_counter(
                 M.MLOTEL_PREDICTION_COUNT.name, guarded(self._predictions), *M.MLOTEL_PREDICTION_COUNT[1:3]
             )
@@ -166,6 +171,14 @@ class Exports:
     def _ratios(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
         series = self._part(key, part)
         return [Observation(ratio.value, {**labels, **apart}) if apart else ratio for ratio, labels in series]
+
+    def _reference(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
+        sheet = self._sheets.get(key)
+        if sheet is None:
+            return ()
+        return [
+            Observation(sheet.reference.rows, {**sheet.model, A.MLOTEL_DRIFT_REFERENCE_DIGEST: sheet.digest, **apart})
+        ]
 
     def _predictions(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
         sheet = self._sheets.get(key)
