@@ -7,42 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
+from measuring import Row, interleaved, print_rows
 
 from mlotel.hashing import StatCache, fingerprint
 
-__all__ = ["Row", "main", "measure"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the result: what was measured, the goal and what was reached, in words."""
-
-    what: str
-    goal: str
-    reached: str
-    met: bool
-
-
-def interleaved(jobs: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    """Return each job's median seconds; the jobs take turns, so that what slows the machine slows all."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeat):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+__all__ = ["main", "measure"]
 
 
 def make_table(rows: int, *, nulls: float = 0.0, nans: float = 0.0, seed: int = 7) -> pa.Table:
@@ -194,11 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mib", type=int, default=512, help="size of the large file")
     parser.add_argument("--repeat", type=int, default=7)
     options = parser.parse_args(arguments)
-    results = measure(options.rows, options.mib << 20, options.repeat)
-    width = max(len(row.what) for row in results)
-    print(f"{'what':{width}}  {'goal':22}  {'reached':10}")
-    for row in results:
-        print(f"{row.what:{width}}  {row.goal:22}  {row.reached:10}  {'met' if row.met else 'MISSED'}")
+    print_rows(measure(options.rows, options.mib << 20, options.repeat))
     return 0
 
 

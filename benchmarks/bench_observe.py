@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from measuring import show
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -23,10 +24,6 @@ from mlotel.serving import Monitor
 FEATURES, ROWS, ROUNDS = 100, 20_000, 5
 BATCH = 100_000
 NAMES = [f"f{number}" for number in range(FEATURES)]
-
-
-def show(what: str, value: str, target: str = "") -> None:
-    print(f"{what:<62}{value:>18}  {target}", flush=True)
 
 
 def bisect_loop(reference: Reference) -> Callable[[Sequence[float]], None]:

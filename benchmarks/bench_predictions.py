@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from measuring import best_ms, show
 
 import mlotel
 from mlotel.store.files import FileStore
@@ -28,20 +28,6 @@ DAY_NS = 86_400 * 10**9
 T0 = 1_700_000_000_000_000_000
 DAYS = 10
 ONE_ROW_CALLS = 100_000
-
-
-def show(what: str, value: str, target: str = "") -> None:
-    print(f"{what:<62}{value:>14}  {target}", flush=True)
-
-
-def best_ms(call: Callable[[], object], rounds: int = 15) -> float:
-    """Milliseconds of wall time for one call, the best of several."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1e3
 
 
 def fill(store: Path, rows: int) -> None:
@@ -82,8 +68,8 @@ def look_up(store: Path, what: str, key: str) -> None:
         found = opened.predictions(key)
         if len(found) != 1 or found[0].key != key:
             raise AssertionError(found)
-        show(what, f"{best_ms(lambda: opened.predictions(key)):.1f} ms", "target ≤ 50")
-        show("  of a key that is not there", f"{best_ms(lambda: opened.predictions('nobody')):.1f} ms")
+        show(what, f"{best_ms(lambda: opened.predictions(key), 15):.1f} ms", "target ≤ 50")
+        show("  of a key that is not there", f"{best_ms(lambda: opened.predictions('nobody'), 15):.1f} ms")
 
 
 FRESH = """
@@ -114,7 +100,7 @@ def full_scan(store: Path, key: str) -> None:
         with FileStore(store) as opened:
             opened.predictions("known-7")
 
-    scanned, ours = best_ms(scan, 3), best_ms(found)
+    scanned, ours = best_ms(scan, 3), best_ms(found, 15)
     show("  a full scan with Arrow", f"{scanned:.0f} ms", f"{scanned / ours:.0f} times as long, store opened anew")
 
 

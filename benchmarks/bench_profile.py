@@ -8,24 +8,23 @@ held before.
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from measuring import Row, interleaved, print_rows
 
 from mlotel import profile
 from mlotel.profiling import Profile
 
-__all__ = ["Row", "main", "measure"]
+__all__ = ["main", "measure"]
 
 _BLOCK = 131_072
 _EDGES = 20
@@ -47,27 +46,6 @@ began = time.perf_counter()
 rows = mlotel.profile(table).rows
 print((held("VmHWM") - before) / 1024, time.perf_counter() - began, rows)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the result: what was measured, the goal and what was reached, in words."""
-
-    what: str
-    goal: str
-    reached: str
-    met: bool
-
-
-def interleaved(jobs: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    """Return each job's median seconds of the processor; the jobs take turns, so that what slows one slows all."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeat):
-        for name, job in jobs.items():
-            start = time.process_time()
-            job()
-            times[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def make_table(rows: int, *, seed: int = 7, different: int = 1_000) -> pa.Table:
@@ -126,6 +104,7 @@ def measure_speed(rows: int, repeat: int) -> list[Row]:
             "merge": lambda: Profile.merge_all(parts),
         },
         repeat,
+        time.process_time,
     )
     results = []
     for what, name, base in (
@@ -202,11 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--streamed", type=int, default=100_000_000, help="rows of the file")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args(arguments)
-    results = measure(options.rows, options.streamed, options.repeat)
-    width = max(len(row.what) for row in results)
-    print(f"{'what':{width}}  {'goal':18}  {'reached':14}")
-    for row in results:
-        print(f"{row.what:{width}}  {row.goal:18}  {row.reached:14}  {'met' if row.met else 'MISSED'}")
+    print_rows(measure(options.rows, options.streamed, options.repeat))
     return 0
 
 

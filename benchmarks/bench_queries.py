@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from generated import AFTER_ALL, DEPTH, T0, WIDTH, Generated, generate, lines_of_a_day
+from measuring import best_ms
 
 from mlotel.lineage import downstream, resolve, upstream
 from mlotel.model import Lineage
@@ -51,17 +52,6 @@ def alone(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The answer of `call` in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(call, *args, **kwargs).result()
-
-
-def milliseconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The best of several rounds."""
-    call()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1e3
 
 
 def index(root: Path, spans: int) -> Measured:
@@ -100,7 +90,7 @@ def ask(root: Path, made: Generated) -> Measured:
     with FileStore(root) as store:
         (recent,) = store.runs(limit=1)
     measured = {
-        "opening the store, first answer, ms": milliseconds(first_answer),
+        "opening the store, first answer, ms": best_ms(first_answer, ROUNDS),
         "recent 50, as the table has them, ms": first_time(root, lambda store: store.heads(limit=50)),
         "recent 50, whole runs, ms": first_time(root, lambda store: store.runs(limit=50)),
         "history of a component, latest 50, ms": first_time(
@@ -164,8 +154,8 @@ def command_line(root: Path) -> Measured:
         return subprocess.run([sys.executable, "-m", "mlotel", *arguments], check=True, stdout=subprocess.DEVNULL)
 
     return {
-        "the command line: mlotel --help, ms": milliseconds(lambda: run("--help")),
-        "the command line: mlotel runs, ms": milliseconds(lambda: run("runs", "--store", str(root))),
+        "the command line: mlotel --help, ms": best_ms(lambda: run("--help"), ROUNDS),
+        "the command line: mlotel runs, ms": best_ms(lambda: run("runs", "--store", str(root)), ROUNDS),
     }
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from measuring import show
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -128,10 +129,6 @@ def _span(
 
 
 LINES = SpanLines()
-
-
-def show(what: str, value: str, target: str = "") -> None:
-    print(f"{what:<58}{value:>16}  {target}", flush=True)
 
 
 def show_time(what: str, call: Callable[[], object], target: str = "", *, number: int = 2000) -> None:

@@ -24,7 +24,7 @@ from mlotel.drift import CategoricalBins, Counts, Evidence, FeatureCounts, Featu
 from mlotel.drift import compare as compare_tables
 from mlotel.drift._compare import judge
 from mlotel.drift._detectors import DETECTORS, tolerance
-from mlotel.drift._tolerance import ALPHA
+from mlotel.drift.tolerance import ALPHA
 
 SIZES = (500, 1_000, 5_000, 50_000, 100_000, 1_000_000)
 FEATURES = 20

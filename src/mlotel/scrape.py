@@ -24,12 +24,11 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from mlotel import provenance, sdk
+from mlotel import provenance, sdk, serving
 from mlotel._runtime import guard
 from mlotel.errors import ConfigurationError
 from mlotel.exposition import label_name, metric_name
 from mlotel.semconv.metrics import Metric
-from mlotel.serving._export import exports
 from mlotel.store.journal import private
 from mlotel.store.liveness import is_alive
 
@@ -110,7 +109,7 @@ class _Exposure(Collector):
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._begin()
-        exports.bind()  # a model that is monitored already is offered before its next row
+        serving.bind()  # a model that is monitored already is offered before its next row
         if folder is None:
             return
         try:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mlotel import drift
 from mlotel.drift import Counts, DriftResult, Reference
-from mlotel.drift._tolerance import ALPHA, DELTA
+from mlotel.drift.tolerance import ALPHA, DELTA
 from mlotel.errors import ArtifactError
 from mlotel.profiling import Profile, check_options, profile_batches
 

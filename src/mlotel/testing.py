@@ -132,8 +132,7 @@ def capture() -> Iterator[CapturedRuns]:
     from mlotel import _runtime, hashing
     from mlotel._version import __version__
     from mlotel.instruments import Instruments
-    from mlotel.sdk._sinks import JournalEvents
-    from mlotel.sdk._tracer import JournalTracer
+    from mlotel.sdk import JournalEvents, JournalTracer
     from mlotel.semconv import SCOPE_NAME
     from mlotel.store.encoding import LineEncoder
     from mlotel.store.producers import ProducerLookup

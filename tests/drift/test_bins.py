@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mlotel.columnar import _casts_views
 from mlotel.drift import CategoricalBins, NumericBins, Reference
-from mlotel.drift._types import as_floats, family
+from mlotel.drift.columns import as_floats, family
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 EDGES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=12, unique=True).map(sorted).map(tuple)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlotel.drift._tolerance import (
+from mlotel.drift.tolerance import (
     confident_delta,
     exceeds_p_value,
     psi,

@@ -55,6 +55,7 @@ def test_a_served_model_is_offered_from_its_first_bin_on(script: Script) -> None
     assert names == [
         "mlotel_feature_reference_ratio",
         "mlotel_feature_values_total",
+        "mlotel_model_reference_rows",
         "mlotel_prediction_count_total",
         "mlotel_prediction_duration_seconds_bucket",
         "mlotel_prediction_duration_seconds_count",

@@ -287,6 +287,7 @@ def test_metrics_are_those_defined(sent: Sink) -> None:
         "mlotel.data.stale",
         "mlotel.feature.values",
         "mlotel.feature.reference.ratio",
+        "mlotel.model.reference.rows",
         "mlotel.prediction.duration",
         "mlotel.telemetry.dropped",
     } <= seen

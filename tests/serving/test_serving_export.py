@@ -6,6 +6,7 @@ import gc
 import json
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from collected import Exported
 from mlotel import _runtime
 from mlotel.drift import Reference, compare
 from mlotel.errors import ConfigurationError, InvalidReferenceError
+from mlotel.rules import generate
 from mlotel.serving import Monitor, _sheet
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -54,6 +56,37 @@ def wide(features: int = 220) -> Reference:
     return Reference.fit(
         pa.table({f"f{i}": rng.normal(size=1_000) for i in range(features)}), model="wide", version="1"
     )
+
+
+def test_which_reference_is_counted_with_is_exported(reference: Reference, exported: Exported, tmp_path: Path) -> None:
+    """One series: the digest that the reference's file has, named as it is served, and the rows of the reference."""
+    reference.save(tmp_path / "reference.json")
+    Monitor(replace(reference, model=None, model_version=None), model="delay", version="7")
+
+    (point,) = exported.points("mlotel.model.reference.rows")
+
+    assert point.value == reference.rows
+    assert point.attributes == {
+        "mlotel.model.name": "delay",
+        "mlotel.model.version": "7",
+        "mlotel.drift.reference.digest": json.loads((tmp_path / "reference.json").read_text())["digest"],
+    }
+
+
+def test_a_segment_is_served_as_a_version_of_its_own(table: pa.Table, exported: Exported) -> None:
+    """Rows of each segment are counted in the bins of that segment's reference, and rules are made for each."""
+    fitted = Reference.fit(table, features=["amount"], segments="colour", model="delay", version="7")
+    segments = [replace(fitted.segment(name), model="delay", model_version=f"7/{name}") for name in ("red", "green")]
+    red, green = map(Monitor, segments)
+    red.observe({"amount": 1.0})
+    green.observe([{"amount": 1.0}, {"amount": None}])
+
+    points = exported.points("mlotel.feature.values")
+    counted = Counter()
+    for point in points:
+        counted[point.attributes["mlotel.model.version"]] += point.value
+    assert counted == {"7/red": 1, "7/green": 2}
+    assert {each.name for each in generate(segments)} >= {"mlotel-drift:delay:7/red", "mlotel-drift:delay:7/green"}
 
 
 def test_thousands_of_series_are_exported_one_by_one(exported: Exported) -> None:

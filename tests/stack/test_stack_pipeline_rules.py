@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from backends import Prometheus, eventually
 from promtool import MINUTES, STEP, Case, check
 
 from mlotel.drift import Reference
-from mlotel.rules import Options, generate, to_yaml
-from mlotel_stack import Programs
+from mlotel.rules import Group, Options, RecordingRule, generate, to_yaml
+from mlotel_stack import Programs, Stack
 
 pytestmark = pytest.mark.stack
 
@@ -25,6 +28,13 @@ def reference() -> Reference:
     return Reference.fit(pa.table({"x": np.arange(1_000.0)}), model="m", version="1", bins=4)
 
 
+def moved(reference: Reference) -> Reference:
+    """Another reference, which differs by nothing but where its bins begin and end."""
+    other = Reference.fit(pa.table({"x": np.arange(1_000.0) + 50}), model="m", version="1", bins=4)
+    assert [each.counts for each in other.features] == [each.counts for each in reference.features]
+    return other
+
+
 def healthy(reference: Reference, *, up: bool = True, step: int = STEP) -> Case:
     """Where all is well: the model is served by two replicas, everything is up, the pipeline runs."""
     made = Case(step=step)
@@ -32,6 +42,7 @@ def healthy(reference: Reference, *, up: bool = True, step: int = STEP) -> Case:
         made.gauge("up", {"job": job, "instance": f"{job}:1"}, float(up or job == "mlotel"))
     (feature,) = reference.features
     for replica in ("a", "b"):
+        served_with(made, reference, replica)
         for place, count in enumerate(feature.counts):
             labels = {**MODEL, "mlotel_feature_name": "x", "mlotel_feature_bin": f"{place}", "instance": replica}
             made.counter("mlotel_feature_values_total", labels, count / 60)
@@ -45,6 +56,12 @@ def healthy(reference: Reference, *, up: bool = True, step: int = STEP) -> Case:
     made.counter("mlotel_telemetry_dropped_total", {"mlotel_telemetry_item": "observation", **MODEL}, 0)
     made.counter("prometheus_rule_evaluation_failures_total", {"rule_group": "/etc/r.yml;mlotel-drift:m:1"}, 0)
     return made
+
+
+def served_with(made: Case, reference: Reference, replica: str) -> None:
+    """A replica says which reference it counts with."""
+    labels = {**MODEL, "mlotel_drift_reference_digest": reference.document()["digest"], "instance": replica}
+    made.gauge("mlotel_model_reference_rows", labels, reference.rows)
 
 
 def runs(made: Case, component: dict[str, str], *, ok: float, failed: float, slow: float) -> None:
@@ -154,7 +171,9 @@ def test_telemetry_that_fails_is_told(reference: Reference, programs: Programs, 
 
     cases.append(healthy(reference))
     silent = cases[-1]
-    silent.series = {name: each for name, each in silent.series.items() if "mlotel_feature" not in name}
+    silent.series = {
+        name: each for name, each in silent.series.items() if not re.match("mlotel_(feature|model)_", name)
+    }
     silent.firing([alert("MlotelModelSilent", "critical", **MODEL)])
 
     cases.append(healthy(reference))
@@ -163,14 +182,16 @@ def test_telemetry_that_fails_is_told(reference: Reference, programs: Programs, 
     cases[-1].firing([alert("MlotelRulesLacking", mlotel_model_name="m", mlotel_model_version="2")])
 
     cases.append(healthy(reference))
-    extra = {**MODEL, "mlotel_feature_name": "new", "mlotel_feature_bin": "0", "instance": "a"}
-    cases[-1].gauge("mlotel_feature_reference_ratio", extra, 1.0)
-    cases[-1].firing([alert("MlotelRulesOutdated", **MODEL)])
+    served_with(cases[-1], moved(reference), "c")
+    cases[-1].firing([alert(name, **MODEL) for name in ("MlotelReplicasDisagree", "MlotelRulesOutdated")])
 
+    # As many bins, as many rows in each of them, at other edges
     cases.append(healthy(reference))
-    same = {**MODEL, "mlotel_feature_name": "x", "mlotel_feature_bin": "2", "instance": "c"}
-    cases[-1].gauge("mlotel_feature_reference_ratio", same, 0.2)
-    cases[-1].firing([alert("MlotelReplicasDisagree", **MODEL)])
+    outdated = cases[-1]
+    outdated.series = {name: each for name, each in outdated.series.items() if "mlotel_model_reference" not in name}
+    for replica in ("a", "b"):
+        served_with(outdated, moved(reference), replica)
+    outdated.firing([alert("MlotelRulesOutdated", **MODEL)])
 
     cases.append(healthy(reference))
     labels = {"rule_group": "/etc/r.yml;mlotel-drift:m:1"}
@@ -187,3 +208,19 @@ def test_telemetry_that_fails_is_told(reference: Reference, programs: Programs, 
     cases[-1].firing([alert("MlotelTelemetryDropped", **dropped)])
 
     check(programs.promtool, tmp_path, to_yaml(generate([reference], OPTIONS)), cases)
+
+
+def test_rules_that_cannot_be_evaluated_are_told(
+    reference: Reference, own_stack: Callable[..., Stack], tmp_path: Path
+) -> None:
+    """Prometheus scrapes itself as the stack's configuration says: of a group that fails there is an alert."""
+    broken = Group("mlotel-drift:m:1", (RecordingRule("mlotel:broken", "up * on () up"),))  # of several targets
+    healthy_groups = generate([reference], Options(hold="1s"))[1:]
+    (tmp_path / "rules.yml").write_text(to_yaml([broken, *healthy_groups]), encoding="utf-8")
+    stack = own_stack(rules=(tmp_path / "rules.yml",))
+    prometheus = Prometheus(stack.endpoints["prometheus"])
+
+    alerts = 'ALERTS{alertname="MlotelRulesFailing", alertstate="firing"}'
+    ((labels, _),) = eventually(lambda: prometheus.query(alerts), within=180)
+
+    assert labels["rule_group"].endswith("rules.yml;mlotel-drift:m:1")

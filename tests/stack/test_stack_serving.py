@@ -107,6 +107,7 @@ def test_a_served_model_has_these_names_in_prometheus(
     assert found.keys() == {
         metric_name(M.MLOTEL_FEATURE_VALUES),
         metric_name(M.MLOTEL_FEATURE_REFERENCE_RATIO),
+        metric_name(M.MLOTEL_MODEL_REFERENCE_ROWS),
         metric_name(M.MLOTEL_PREDICTION_COUNT),
         metric_name(M.MLOTEL_TELEMETRY_DROPPED),
         *(f"{duration}_{part}" for part in ("bucket", "count", "sum")),
@@ -115,6 +116,7 @@ def test_a_served_model_has_these_names_in_prometheus(
     common = {"__name__", "job", "instance", *model}
     assert set(found["mlotel_feature_values_total"]) == {*common, "mlotel_feature_name", "mlotel_feature_bin"}
     assert set(found["mlotel_feature_reference_ratio"]) == {*common, "mlotel_feature_name", "mlotel_feature_bin"}
+    assert set(found["mlotel_model_reference_rows"]) == {*common, "mlotel_drift_reference_digest"}
     assert set(found["mlotel_prediction_count_total"]) - {"mlotel_prediction_class"} == {
         *common, "mlotel_component_name",
     }  # fmt: skip

@@ -180,13 +180,13 @@ def test_a_service_that_cannot_start_is_reported_with_its_reason(tmp_path: Path,
     assert not (tmp_path / "run/stack.json").exists()
 
 
-def test_prometheus_scrapes_the_collector(stack: Stack) -> None:
-    """Both targets of the collector are up, and Prometheus knows the Alertmanager."""
+def test_prometheus_scrapes_the_collector_and_itself(stack: Stack) -> None:
+    """Both targets of the collector are up and so is its own, and it knows the Alertmanager."""
     url = stack.endpoints["prometheus"]
     health = {}
     while set(health.values()) != {"up"}:  # a target is unknown until its first scrape
         targets = get(f"{url}/api/v1/targets")["data"]["activeTargets"]
         health = {target["labels"]["job"]: target["health"] for target in targets}
-    assert set(health) == {"mlotel", "otelcol"}
+    assert set(health) == {"mlotel", "otelcol", "prometheus"}
     managers = get(f"{url}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     assert [manager["url"] for manager in managers] == [f"{stack.endpoints['alertmanager']}/api/v2/alerts"]

@@ -141,6 +141,7 @@ def _write_prometheus_config(folder: Path, endpoints: Mapping[str, str], setting
         "collector.json": endpoints["collector_metrics"],
         "collector-self.json": endpoints["collector_self"],
         "alertmanager.json": endpoints["alertmanager"],
+        "prometheus.json": endpoints["prometheus"],
     }
     for name, address in addresses.items():
         (targets / name).write_text(json.dumps([{"targets": [address]}]) + "\n", encoding="utf-8")

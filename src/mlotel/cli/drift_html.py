@@ -1,18 +1,14 @@
-"""A comparison as one HTML file that needs nothing else: the distributions, reference beside current, alarms first.
-
-There is no script in it, and its Content-Security-Policy allows none, nor any request.
-"""
+"""A comparison as one HTML file without scripts: the distributions, reference beside current, alarms first."""
 
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections.abc import Sequence
-from hashlib import sha256
 from html import escape
 from itertools import pairwise
 
 from mlotel import web
+from mlotel.cli.page import page
 from mlotel.cli.text import amount, clean
 from mlotel.drift import DriftResult, FeatureDrift, NumericBins
 
@@ -38,36 +34,18 @@ def drift_html(result: DriftResult, reference: str, current: str) -> str:
         reference: what the reference is called.
         current: what the rows that were compared with it are called.
     """
-    styles = [web.read_text(name) for name in web.DRIFT_STYLES]
-    hashes = " ".join(f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" for style in styles)
-    policy = f"default-src 'none'; style-src {hashes}; base-uri 'none'; form-action 'none'"
     title = _text(f"{current} beside {reference}")
     shown = sorted(result.features, key=lambda each: (not each.alarm, each.p_value if each.p_value is not None else -1))
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="generator" content="mlotel">',
-            f"<title>{title}</title>",
-            *(f"<style>{style}</style>" for style in styles),
-            "</head>",
-            "<body>",
-            "<header>",
-            f"<h1>{title}</h1>",
-            *_summary(result),
-            "</header>",
-            "<main>",
-            *(_article(each, result) for each in shown),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    body = [
+        "<header>",
+        f"<h1>{title}</h1>",
+        *_summary(result),
+        "</header>",
+        "<main>",
+        *(_article(each, result) for each in shown),
+        "</main>",
+    ]
+    return page(title, body, styles=[web.read_text(name) for name in web.DRIFT_STYLES])
 
 
 def _summary(result: DriftResult) -> list[str]:

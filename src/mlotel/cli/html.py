@@ -1,20 +1,15 @@
-"""A lineage as one HTML file that needs nothing else: scripts, style and data are in it, and its policy allows no more.
-
-The page's Content-Security-Policy lets exactly the scripts and the style in it run, by their hashes, and no request be
-made (https://www.w3.org/TR/CSP3/). The lineage stands in it as JSON, in which no character can end the element.
-"""
+"""A lineage as one HTML file; it stands in the page as JSON, in which no character can end the element."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
-from hashlib import sha256
 from html import escape
 from typing import Any
 
 import orjson
 
 from mlotel import web
+from mlotel.cli.page import page
 from mlotel.cli.text import clean
 
 __all__ = ["html"]
@@ -45,43 +40,21 @@ def html(document: Mapping[str, Any]) -> str:
     Args:
         document: the lineage, as `lineage.schema.json` describes it.
     """
-    scripts = [*(web.read_text(name) for name in web.SCRIPTS), _START]
-    styles = [*(web.read_text(name) for name in web.STYLES), _STYLE]
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {' '.join(map(_source, scripts))}",
-            f"style-src {' '.join(map(_source, styles))}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
     title = escape(f"Lineage of {_root_name(document)}")
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="generator" content="mlotel">',
-            f"<title>{title}</title>",
-            *(f"<style>{style}</style>" for style in styles),
-            "</head>",
-            "<body>",
-            f"<h1>{title}</h1>",
-            '<main id="lineage"></main>',
-            "<noscript>This page draws its graph with a script, which is switched off here.</noscript>",
-            f'<script type="application/json" id="lineage-document">{_embedded(document)}</script>',
-            "<!-- dagre and graphlib, the first script:",
-            web.read_text("dagre.LICENSE.txt").strip(),
-            "-->",
-            *(f"<script>{script}</script>" for script in scripts),
-            "</body>",
-            "</html>",
-            "",
-        ]
+    body = [
+        f"<h1>{title}</h1>",
+        '<main id="lineage"></main>',
+        "<noscript>This page draws its graph with a script, which is switched off here.</noscript>",
+        f'<script type="application/json" id="lineage-document">{_embedded(document)}</script>',
+        "<!-- dagre and graphlib, the first script:",
+        web.read_text("dagre.LICENSE.txt").strip(),
+        "-->",
+    ]
+    return page(
+        title,
+        body,
+        styles=[*(web.read_text(name) for name in web.STYLES), _STYLE],
+        scripts=[*(web.read_text(name) for name in web.SCRIPTS), _START],
     )
 
 
@@ -94,10 +67,6 @@ def _root_name(document: Mapping[str, Any]) -> str:
         if run["run_id"] == root:
             return clean(f"{run['component']} {root[:8]}")
     return clean(root)
-
-
-def _source(content: str) -> str:
-    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
 
 
 def _embedded(document: object) -> str:

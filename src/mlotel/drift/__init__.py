@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mlotel.drift._bins import Bins, CategoricalBins, NumericBins
 from mlotel.drift._compare import compare
-from mlotel.drift._counts import Counter, Counts, FeatureCounts
+from mlotel.drift._counts import Counter, Counts, FeatureCounts, count_source
 from mlotel.drift._detectors import Detector, Evidence
 from mlotel.drift._distances import Distance, Histogram
 from mlotel.drift._feature import FeatureReference
@@ -34,4 +34,5 @@ __all__ = [
     "Reference",
     "Signal",
     "compare",
+    "count_source",
 ]

@@ -17,21 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from mlotel.drift._types import CATEGORICAL, NUMERIC, Floats, as_floats, as_texts
+from mlotel.drift.columns import CATEGORICAL, NUMERIC, Floats, Integers, as_floats, as_texts, is_missing
 
 __all__ = [
     "LONGEST_CATEGORY",
     "Bins",
     "CategoricalBins",
-    "Integers",
     "NumericBins",
     "category_bins",
     "distinct",
-    "is_missing",
     "quantile_edges",
 ]
-
-Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 LONGEST_CATEGORY = 1024
 """Characters of the longest text that can be a category; longer ones are counted as `other`."""
@@ -161,16 +157,6 @@ class CategoricalBins:
 
 
 Bins = NumericBins | CategoricalBins
-
-
-def is_missing(value: object) -> bool:
-    """Whether one value counts as missing: None, NaN, and what pandas has for them."""
-    if value is None:
-        return True
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # pandas.NA does not say whether it equals itself
-        return True
 
 
 def distinct(array: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, Integers]:

@@ -18,8 +18,8 @@ from mlotel.drift._plugins import find_detectors, find_distances
 from mlotel.drift._reading import as_source, is_reference
 from mlotel.drift._reference import Reference
 from mlotel.drift._result import DriftResult, FeatureDrift
-from mlotel.drift._tolerance import ALPHA, DELTA, LEAST_ROWS, psi, psi_threshold, share_p_value
-from mlotel.drift._types import changed
+from mlotel.drift.columns import changed
+from mlotel.drift.tolerance import ALPHA, DELTA, LEAST_ROWS, psi, psi_threshold, share_p_value
 from mlotel.errors import ConfigurationError, InvalidReferenceError
 from mlotel.profiling.moments import Moments
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlotel.columnar import TableSource
-from mlotel.drift._bins import Bins, CategoricalBins, Integers, NumericBins, distinct
-from mlotel.drift._types import Floats, as_floats, family
+from mlotel.drift._bins import Bins, CategoricalBins, NumericBins, distinct
+from mlotel.drift.columns import Floats, Integers, as_floats, family
 from mlotel.errors import ArtifactError
 from mlotel.profiling.moments import Moments
 

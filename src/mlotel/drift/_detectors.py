@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mlotel.drift._bins import CategoricalBins
 from mlotel.drift._feature import FeatureReference
-from mlotel.drift._tolerance import DELTA, confident_delta, psi, psi_p_value, share_p_value, tail_p_value
+from mlotel.drift.tolerance import DELTA, confident_delta, psi, psi_p_value, share_p_value, tail_p_value
 
 __all__ = ["DETECTORS", "Detector", "Evidence", "scale", "tolerance"]
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from mlotel.drift._bins import Bins, NumericBins
-from mlotel.drift._types import Floats
+from mlotel.drift.columns import Floats
 
 __all__ = ["DISTANCES", "Distance", "Histogram", "ks_bound"]
 

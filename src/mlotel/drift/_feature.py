@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlotel.drift._bins import LONGEST_CATEGORY, Bins, CategoricalBins, NumericBins
-from mlotel.drift._types import CATEGORICAL, NUMERIC
+from mlotel.drift.columns import CATEGORICAL, NUMERIC
 from mlotel.errors import InvalidReferenceError
 from mlotel.profiling.moments import Moments
 

@@ -13,8 +13,8 @@ from mlotel.columnar import TableSource
 from mlotel.drift._bins import category_bins, distinct, quantile_edges
 from mlotel.drift._counts import Counts, Tally, count_source, finite_moments
 from mlotel.drift._feature import FeatureReference
-from mlotel.drift._tolerance import psi, psi_p_value
-from mlotel.drift._types import NUMERIC, Floats, as_floats, default_kind, possible_kinds
+from mlotel.drift.columns import NUMERIC, Floats, as_floats, default_kind, possible_kinds
+from mlotel.drift.tolerance import psi, psi_p_value
 from mlotel.errors import ArtifactError, ConfigurationError, nearest
 from mlotel.profiling.moments import Moments
 

@@ -21,8 +21,8 @@ from mlotel.drift._detectors import Detector, Evidence
 from mlotel.drift._feature import FeatureReference
 from mlotel.drift._plugins import find_detectors
 from mlotel.drift._reference import Reference
-from mlotel.drift._tolerance import DELTA, LEAST_ROWS, psi
-from mlotel.drift._types import changed
+from mlotel.drift.columns import changed
+from mlotel.drift.tolerance import DELTA, LEAST_ROWS, psi
 from mlotel.errors import ConfigurationError, InvalidReferenceError
 
 __all__ = ["Episode", "Monitor", "Signal"]

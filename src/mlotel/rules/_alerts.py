@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mlotel.drift import Reference
-from mlotel.drift._tolerance import LEAST_ROWS
+from mlotel.drift.tolerance import LEAST_ROWS
 from mlotel.exposition import label_name, metric_name
 from mlotel.rules._drift import RATIO, VALUES, matchers, ratios
-from mlotel.rules._promql import BY_BIN, BY_MODEL, FEATURE, MODEL, VERSION, any_of, number, quoted
+from mlotel.rules._promql import (
+    BY_MODEL,
+    BY_REFERENCE,
+    FEATURE,
+    MODEL,
+    REFERENCE,
+    VERSION,
+    any_of,
+    number,
+    quoted,
+)
 from mlotel.rules._values import AlertRule, Options, RecordingRule, Rule, seconds
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
-from mlotel.serving._sheet import exported
 
 __all__ = ["drift_alerts", "pipeline_rules", "telemetry_alerts"]
 
 COMPONENT = label_name(A.MLOTEL_COMPONENT_NAME)
 STATE, ERROR, ITEM = label_name(A.MLOTEL_RUN_STATE), label_name(A.ERROR_TYPE), label_name(A.MLOTEL_TELEMETRY_ITEM)
 
+_REFERENCE = metric_name(M.MLOTEL_MODEL_REFERENCE_ROWS)
 _WARNING, _CRITICAL = "warning", "critical"
 _DRIFT, _PIPELINES = "mlotel-drift", "mlotel-pipelines"
 _WINDOWS = ("5m", "30m", "1h", "6h")
@@ -166,13 +176,11 @@ def telemetry_alerts(models: Mapping[tuple[str, str], Reference], options: Optio
             "No replica exports what the model is asked: it is down, or its telemetry is.",
             _DRIFT, {"model": MODEL, "version": VERSION},
         )  # fmt: skip
-        bins = sum(each.bins.size for each in exported(reference, options.prediction))
+        others = f"{chosen}, {REFERENCE}!={quoted(reference.digest)}"
         yield _alert(
-            "MlotelRulesOutdated", f"count by {BY_MODEL} (max by {BY_BIN} ({RATIO}{{{chosen}}})) != {bins}",
-            options, _WARNING,
-            f"the rules for {_HERE % MODEL} {_HERE % VERSION} are of another reference",
-            f"They are for {bins} bins and the replicas export {{{{ $value }}}}: generate them from the reference that "
-            "is served with.",
+            "MlotelRulesOutdated", f"count by {BY_MODEL} ({_REFERENCE}{{{others}}})", options, _WARNING,
+            f"the rules for {_HERE % MODEL} {_HERE % VERSION} are of another reference than {{{{ $value }}}} replicas'",
+            f"They are of {reference.digest}: generate them from the reference that is served with.",
             _DRIFT, {"model": MODEL, "version": VERSION},
         )  # fmt: skip
     yield _alert(
@@ -186,7 +194,7 @@ def telemetry_alerts(models: Mapping[tuple[str, str], Reference], options: Optio
     )  # fmt: skip
     yield _alert(
         "MlotelReplicasDisagree",
-        f"count by {BY_MODEL} (max by {BY_BIN} ({RATIO}) - min by {BY_BIN} ({RATIO}) > 1e-9)", options, _WARNING,
+        f"count by {BY_MODEL} (count by {BY_REFERENCE} ({_REFERENCE})) > 1", options, _WARNING,
         f"replicas of {_HERE % MODEL} {_HERE % VERSION} have different references",
         "Their counts are of different bins, and sums of them mean nothing: one of them serves an older deployment.",
         _DRIFT, {"model": MODEL, "version": VERSION},

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import NormalDist
 
 from mlotel.drift import CategoricalBins, FeatureReference, NumericBins, Reference
-from mlotel.drift._tolerance import SHARE_MARGIN, SHARE_RATIO
+from mlotel.drift.tolerance import SHARE_MARGIN, SHARE_RATIO
 from mlotel.exposition import metric_name
 from mlotel.rules._promql import BIN, BY_BIN, BY_FEATURE, FEATURE, MODEL, VERSION, any_of, number, quoted
 from mlotel.rules._values import Options, RecordingRule
@@ -84,7 +84,7 @@ def _counts(reference: Reference, chosen: str, at: At, options: Options) -> Iter
 
 
 def _psi(reference: Reference, at: At, options: Options) -> Iterator[RecordingRule]:
-    """Yield PSI, and the threshold that it alarms above: `mlotel.drift._tolerance` tells the formula and its source."""
+    """Yield PSI, and the threshold that it alarms above: `mlotel.drift.tolerance` tells the formula and its source."""
     m = number(reference.rows)
     q, p = at("feature_bin:smoothed_share"), at("feature_bin:reference_smoothed_share")
     rows, bins, psi, s = at("feature:rows"), at("feature:bins"), at("feature:psi"), at("feature:psi_scale")
@@ -188,9 +188,7 @@ def _distances(reference: Reference, at: At, options: Options) -> Iterator[Recor
         bin_ = f"{BIN}={quoted(str(place))}"
         more = at("feature_bin:difference", bin_)
         before = at("feature_bin:distance", f"{BIN}={quoted(str(place - 1))}")
-        expr = f"sum by {BY_FEATURE} ({more})"
-        if place:
-            expr = f"sum by {BY_FEATURE} ({before}) + {expr}"
+        expr = f"{before}\n+ ignoring ({BIN}) {more}" if place else more
         yield RecordingRule("mlotel:feature_bin:distance", expr, {BIN: str(place)})
     yield _rule("feature:kolmogorov_smirnov", f"max by {BY_FEATURE} (abs({at('feature_bin:distance')}))")
     if options.wasserstein:
@@ -199,22 +197,18 @@ def _distances(reference: Reference, at: At, options: Options) -> Iterator[Recor
 
 def _wasserstein(numeric: Sequence[FeatureReference], at: At) -> Iterator[RecordingRule]:
     """Yield ∫ |F − G|, where F − G is taken as straight between the edges of a bin."""
-    widths = {each.name: _widths(each) for each in numeric}
-    for place in range(1, max((len(each) for each in widths.values()), default=0) + 1):
-        a, b = (at("feature_bin:distance", f"{BIN}={quoted(str(each))}") for each in (place, place - 1))
-        with_ = f"ignoring ({BIN})"
-        # (|a| + |b|) / 2, and (a² + b²) / (2 (|a| + |b|)) where the sign changes on the way: both at once
-        top = f"{a} ^ 2 + {with_} {b} ^ 2\n+ abs({a} * {with_} {b})\n+ {a} * {with_} {b}"
-        yield RecordingRule(
-            "mlotel:feature_bin:mean_distance",
-            f"({top})\n/ (2 * (abs({a}) + {with_} abs({b})) + 1e-300)",
-            {BIN: str(place)},
-        )
+    # (|a| + |b|) / 2, and (a² + b²) / (2 (|a| + |b|)) where the sign changes on the way: both at once
+    b, a = at("feature_bin:distance"), at("feature_bin:distance_before")
+    yield _rule("feature_bin:distance_before", f"{b} - {at('feature_bin:difference')}")
+    yield _rule(
+        "feature_bin:mean_distance",
+        f"({a} ^ 2 + {b} ^ 2 + abs({a} * {b}) + {a} * {b})\n/ (2 * (abs({a}) + abs({b})) + 1e-300)",
+    )
     for each in numeric:
         # One rule a feature: the widths of its bins are its own
         terms = [
             f"{number(width)} * {at('feature_bin:mean_distance', _one(each, str(place)))}"
-            for place, width in enumerate(widths[each.name], 1)
+            for place, width in enumerate(_widths(each), 1)
         ]
         if terms:
             yield RecordingRule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlotel.drift import Reference
-from mlotel.drift._tolerance import LEAST_ROWS
+from mlotel.drift.tolerance import LEAST_ROWS
 from mlotel.errors import ConfigurationError, InvalidReferenceError
 from mlotel.rules._alerts import drift_alerts, pipeline_rules, telemetry_alerts
 from mlotel.rules._drift import drift_rules

@@ -9,12 +9,27 @@ from collections.abc import Iterable
 from mlotel.exposition import label_name
 from mlotel.semconv import attributes as A
 
-__all__ = ["BIN", "BY_BIN", "BY_FEATURE", "BY_MODEL", "FEATURE", "MODEL", "VERSION", "any_of", "number", "quoted"]
+__all__ = [
+    "BIN",
+    "BY_BIN",
+    "BY_FEATURE",
+    "BY_MODEL",
+    "BY_REFERENCE",
+    "FEATURE",
+    "MODEL",
+    "REFERENCE",
+    "VERSION",
+    "any_of",
+    "number",
+    "quoted",
+]
 
 MODEL, VERSION = label_name(A.MLOTEL_MODEL_NAME), label_name(A.MLOTEL_MODEL_VERSION)
 FEATURE, BIN = label_name(A.MLOTEL_FEATURE_NAME), label_name(A.MLOTEL_FEATURE_BIN)
+REFERENCE = label_name(A.MLOTEL_DRIFT_REFERENCE_DIGEST)
 
 BY_MODEL = f"({MODEL}, {VERSION})"
+BY_REFERENCE = f"({MODEL}, {VERSION}, {REFERENCE})"
 BY_FEATURE = f"({MODEL}, {VERSION}, {FEATURE})"
 BY_BIN = f"({MODEL}, {VERSION}, {FEATURE}, {BIN})"
 

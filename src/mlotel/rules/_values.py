@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlotel.drift._tolerance import ALPHA, DELTA
+from mlotel.drift.tolerance import ALPHA, DELTA
 from mlotel.errors import ConfigurationError
 from mlotel.semconv import metrics as M
 

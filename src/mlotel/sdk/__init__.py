@@ -14,9 +14,12 @@ from mlotel.sdk._runtime import (
     runtime,
     shutdown,
 )
-from mlotel.sdk._tracer import Lines
+from mlotel.sdk._sinks import JournalEvents
+from mlotel.sdk._tracer import JournalTracer, Lines
 
 __all__ = [
+    "JournalEvents",
+    "JournalTracer",
     "Lines",
     "Recorder",
     "configure",

@@ -352,7 +352,7 @@ MLOTEL_DRIFT_REASONS: Final = "mlotel.drift.reasons"
 """By what a feature alarms."""
 
 MLOTEL_DRIFT_REFERENCE_DIGEST: Final = "mlotel.drift.reference.digest"
-"""Digest of the reference that was compared with. Never a metric label."""
+"""Digest of the reference that was compared with. A label of `mlotel.model.reference.rows` and of no other metric."""
 
 MLOTEL_DRIFT_SCORE: Final = "mlotel.drift.score"
 """Distance of a feature from its reference, by the method that is named beside it."""

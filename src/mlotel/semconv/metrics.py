@@ -17,6 +17,7 @@ __all__ = [
     "MLOTEL_DRIFT_SCORE",
     "MLOTEL_FEATURE_REFERENCE_RATIO",
     "MLOTEL_FEATURE_VALUES",
+    "MLOTEL_MODEL_REFERENCE_ROWS",
     "MLOTEL_PREDICTION_COUNT",
     "MLOTEL_PREDICTION_DURATION",
     "MLOTEL_PREDICTION_KURTOSIS",
@@ -174,6 +175,12 @@ MLOTEL_FEATURE_REFERENCE_RATIO: Final = Metric(
     "mlotel.feature.reference.ratio",
     "1",
     "Share of a feature's reference that lies in a bin.",
+    "gauge",
+)
+MLOTEL_MODEL_REFERENCE_ROWS: Final = Metric(
+    "mlotel.model.reference.rows",
+    "{row}",
+    "Rows of the reference that a replica counts with; the digest tells which reference it is, one for each version.",
     "gauge",
 )
 MLOTEL_DATA_ROWS: Final = Metric(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlotel.serving._export import bind
 from mlotel.serving._monitor import Monitor
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "bind"]

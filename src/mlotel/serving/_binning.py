@@ -11,10 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlotel.columnar import open_table
-from mlotel.drift import CategoricalBins, FeatureReference, NumericBins
-from mlotel.drift._bins import Integers, is_missing
-from mlotel.drift._counts import count_source
-from mlotel.drift._types import Floats, as_floats, family
+from mlotel.drift import CategoricalBins, FeatureReference, NumericBins, count_source
+from mlotel.drift.columns import Floats, Integers, as_floats, family, is_missing
 
 __all__ = ["Binning", "Row"]
 

@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
@@ -24,7 +25,7 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
 from mlotel.serving._sheet import Sheet
 
-__all__ = ["Exports", "exports"]
+__all__ = ["Exports", "bind", "exports"]
 
 SERIES_A_METER = 1_500
 
@@ -51,7 +52,8 @@ class Exports:
         Raises:
             ConfigurationError: it is counted with another reference already.
         """
-        key, digest = (name, version), reference.digest
+        # Named as it is served, whatever the reference says of itself: so are the rules that are made from it
+        key, digest = (name, version), replace(reference, model=name, model_version=version).digest
         with self._lock:
             if not self._hooked and hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=self._after_fork)
@@ -142,6 +144,9 @@ class Exports:
             M.MLOTEL_FEATURE_REFERENCE_RATIO.name, guarded(self._ratios), *M.MLOTEL_FEATURE_REFERENCE_RATIO[1:3]
         )
         if part == 0:
+            meter.create_observable_gauge(
+                M.MLOTEL_MODEL_REFERENCE_ROWS.name, guarded(self._reference), *M.MLOTEL_MODEL_REFERENCE_ROWS[1:3]
+            )
             meter.create_observable_counter(
                 M.MLOTEL_PREDICTION_COUNT.name, guarded(self._predictions), *M.MLOTEL_PREDICTION_COUNT[1:3]
             )
@@ -166,6 +171,14 @@ class Exports:
     def _ratios(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
         series = self._part(key, part)
         return [Observation(ratio.value, {**labels, **apart}) if apart else ratio for ratio, labels in series]
+
+    def _reference(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
+        sheet = self._sheets.get(key)
+        if sheet is None:
+            return ()
+        return [
+            Observation(sheet.reference.rows, {**sheet.model, A.MLOTEL_DRIFT_REFERENCE_DIGEST: sheet.digest, **apart})
+        ]
 
     def _predictions(self, key: Key, part: int, apart: dict[str, Any]) -> Iterable[Observation]:
         sheet = self._sheets.get(key)
@@ -197,6 +210,11 @@ class Exports:
 
 exports = Exports()
 """Those of this process: counters of one name and labels can come from one place alone."""
+
+
+def bind() -> None:
+    """Export what this process monitors to the providers that there are now, without waiting for the next row."""
+    exports.bind()
 
 
 def _series(sheet: Sheet) -> list[tuple[Observation, dict[str, Any]]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlotel._runtime import guard, logger
 from mlotel.drift import CategoricalBins, FeatureReference, Reference
-from mlotel.drift._bins import Integers
+from mlotel.drift.columns import Integers
 from mlotel.semconv import attributes as A
 from mlotel.serving._binning import Binning, Row
 

@@ -1,4 +1,4 @@
-"""Which Arrow types can be watched, as what, and how their values become numbers or texts."""
+"""Which columns can be watched, as what, and how their values become numbers or texts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ __all__ = [
     "CATEGORICAL",
     "NUMERIC",
     "Floats",
+    "Integers",
     "as_floats",
     "as_texts",
     "changed",
     "default_kind",
     "family",
+    "is_missing",
     "possible_kinds",
 ]
 
 NUMERIC, CATEGORICAL = "numeric", "categorical"
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 _NUMBER, _BOOLEAN, _TEXT, _INSTANT, _SPAN, _NOTHING = "number", "boolean", "text", "instant", "duration", "nothing"
 _KINDS = {
@@ -136,3 +139,13 @@ def as_texts(array: pa.Array) -> pa.Array:
         integers = pa.array(np.where(whole, floats, 0).astype(np.int64)).cast(pa.string())
         return pc.if_else(pa.array(whole), integers, texts)
     return array.cast(pa.string())
+
+
+def is_missing(value: object) -> bool:
+    """Whether one value counts as missing: None, NaN, and what pandas has for them."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas.NA does not say whether it equals itself
+        return True

@@ -15,12 +15,14 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mlotel.drift._bins import Integers
+from mlotel.drift.columns import Integers
 
 __all__ = [
     "ALPHA",
     "DELTA",
     "LEAST_ROWS",
+    "SHARE_MARGIN",
+    "SHARE_RATIO",
     "confident_delta",
     "exceeds_p_value",
     "psi",
