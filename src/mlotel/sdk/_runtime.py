@@ -55,8 +55,6 @@ __all__ = [
 ]
 
 EXIT_SECONDS = 2.0
-SPOOL = "spool"
-"""The folder, in that of the store, of what could not be sent."""
 
 _lock = Lock()
 _settings = Settings()
@@ -172,7 +170,8 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
         _retire()
         collectors = list(_retired)
         _retired.clear()
-    done = [collector.close(timeout) for collector in collectors]
+    until = time.monotonic() + timeout
+    done = [collector.close(until) for collector in collectors]
     return all(done)
 
 
@@ -347,7 +346,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             # the SDK is loaded where there is something for it to do
             from mlotel.sdk._providers import Collector
 
-            collector = Collector(settings, None if root is None else Journal(root / SPOOL, store=root), encoder)
+            collector = Collector(settings, root, encoder)
             provider = collector.tracer_provider
             loggers = loggers or collector.logger_provider
             meters = meters or collector.meter_provider

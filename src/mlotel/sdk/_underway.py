@@ -1,7 +1,8 @@
 """What is on its way to a collector, on disk: the SDK's queues die with the process.
 
 Each item is appended to a file before it is handed over; a file whose items have all arrived, or are in the spool, is
-removed. What is left when the process was killed is moved to the spool by whoever sends that next.
+removed. What is left when the process was killed is moved to the spool by whoever sends that next, as something that
+may have arrived.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlotel._forks import Lock, after_in_child
+from mlotel.sdk.spool import SPOOL, UNANSWERED
 from mlotel.store.journal import SEGMENTS, Journal
 from mlotel.store.segments import writer_is_gone
 
@@ -28,11 +30,11 @@ class Underway:
     Where it cannot be written nothing is said: nothing is lost unless the process is killed as well.
 
     Args:
-        spool: The folder of the spool, in that of the store.
+        root: The folder of the store.
     """
 
-    def __init__(self, spool: Path) -> None:
-        self._journal = Journal(spool / FOLDER, store=spool.parent, lost=None)
+    def __init__(self, root: Path) -> None:
+        self._journal = Journal(root / SPOOL / FOLDER, store=root, lost=None)
         self._lock = Lock()
         self._files: dict[Path, set[int]] = {}
         self._file_of: dict[int, Path] = {}
@@ -65,6 +67,17 @@ class Underway:
                 if not left and file != self._journal.path:
                     self._remove(file)
 
+    def close(self) -> None:
+        """Leave nothing behind where nothing is on its way: not even folders that were made for it alone."""
+        self.begin_batch()
+        store = self._journal.store
+        with contextlib.suppress(OSError):  # one of them holds something
+            for folder in (self._journal.root / SEGMENTS, self._journal.root, store / SPOOL):
+                folder.rmdir()
+            if os.listdir(store) == [".gitignore"]:
+                (store / ".gitignore").unlink()
+                store.rmdir()
+
     def _remove(self, file: Path) -> None:
         self._files.pop(file, None)
         with contextlib.suppress(OSError):
@@ -74,21 +87,22 @@ class Underway:
         self._files, self._file_of = {}, {}  # they are the parent's
 
 
-def recover(spool: Path) -> int:
+def recover(root: Path) -> int:
     """Move what was on its way when its process was killed to the spool; return how many files that were.
 
     Args:
-        spool: The folder of the spool.
+        root: The folder of the store.
 
     Raises:
         OSError: the spool cannot be written.
     """
     moved = 0
-    folder = spool / FOLDER / SEGMENTS
+    folder, target = root / SPOOL / FOLDER / SEGMENTS, root / SPOOL / UNANSWERED / SEGMENTS
     for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
         if writer_is_gone(file, time.time_ns()):
-            (spool / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
+            for each in (target.parent, target):
+                each.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another process was faster
-                os.rename(file, spool / SEGMENTS / file.name)
+                os.rename(file, target / file.name)
                 moved += 1
     return moved

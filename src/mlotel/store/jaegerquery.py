@@ -233,7 +233,7 @@ def _address(url: str) -> tuple[bool, str, bool]:
 @functools.cache
 def _messages() -> Mapping[str, Any]:
     """The classes of `_MESSAGES`, in a pool of their own beside whatever else knows these messages."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="mlotel/jaeger.proto", package="mlotel", syntax="proto3")
     for name, fields in _MESSAGES.items():
@@ -265,7 +265,7 @@ def _take(resource_spans: Any, found: JaegerTraces) -> None:
 
 def _line(span: Any, resource: Any) -> bytes:
     """A span as a line of OTLP/JSON."""
-    from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+    from google.protobuf.json_format import MessageToDict
 
     content = MessageToDict(span)
     for each in (content, *content.get("links", ())):

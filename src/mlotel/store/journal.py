@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class _Segment:
     A number that is closed under a writer may already be another file's.
     """
 
-    __slots__ = ("_close", "checked", "day", "fd", "identity", "path", "torn")
+    __slots__ = ("__weakref__", "_close", "checked", "day", "fd", "identity", "path", "torn")
 
     def __init__(self, path: Path, day: int) -> None:
         self._close = os.close
@@ -116,7 +117,7 @@ class Journal:
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
         self.root = Path(os.path.abspath(root))
-        self._store = self.root if store is None else Path(os.path.abspath(store))
+        self.store = self.root if store is None else Path(os.path.abspath(store))
         self.dropped = 0
         self._segment: _Segment | None = None
         self._segment_bytes = segment_bytes
@@ -128,6 +129,7 @@ class Journal:
         self._opening = Lock()
         self._told = False
         self._closed = False
+        self._held: weakref.WeakValueDictionary[str, _Segment] = weakref.WeakValueDictionary()
         after_in_child(self._let_go)
 
     def append(self, line: bytes) -> bool:
@@ -155,6 +157,16 @@ class Journal:
         """Let go of the segment; lines that come later are dropped."""
         self._closed = True
         self._segment = None
+
+    def roll(self, name: str) -> None:
+        """Begin a new segment with the next line if the one that is written now has this name."""
+        segment = self._held.get(name)
+        if segment is not None:
+            self._drop(segment)
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether a thread may still write to the segment of this name."""
+        return name in self._held
 
     def _append(self, line: bytes) -> bool:
         for _ in range(2):
@@ -218,13 +230,13 @@ class Journal:
             try:
                 segment = _Segment(folder / name, int(now // _DAY_S))
             except FileNotFoundError:
-                make_private(self._store)
-                inner = [each for each in (folder, *folder.parents) if self._store in each.parents]
+                make_private(self.store)
+                inner = [each for each in (folder, *folder.parents) if self.store in each.parents]
                 for each in reversed(inner):
                     each.mkdir(mode=0o700, exist_ok=True)
                 segment = _Segment(folder / name, int(now // _DAY_S))
             self._retry_at = float("-inf")
-            self._segment = segment
+            self._held[name] = self._segment = segment
             return segment
 
     def _drop(self, segment: _Segment) -> None:
@@ -244,4 +256,5 @@ class Journal:
             logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
     def _let_go(self) -> None:
+        self._held = weakref.WeakValueDictionary()
         self._segment = None
