@@ -76,7 +76,7 @@ class Lane:
         if self.failing:
             return
         self.failing = True
-        then = "kept, and sent when it takes them or by 'mlotel replay'" if self._kept else "lost: there is no store"
+        then = "kept, and sent once it takes them, or by 'mlotel replay'" if self._kept else "lost: there is no store"
         logger.warning(
             "mlotel: %s could not be sent to %s (%s): they are %s", self.signal, self._transport.endpoint, detail, then
         )
@@ -113,11 +113,11 @@ class Task:
             finally:
                 self._done.set()
 
-    def wait(self, seconds: float, give_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until it is done; return whether it is, in time and before `give_up` says so."""
-        until = time.monotonic() + seconds
-        while not self._done.wait(max(min(until - time.monotonic(), 0.05), 0.0)):
-            if time.monotonic() >= until or give_up():
+    def wait(self, give_up: Callable[[float], bool]) -> bool:
+        """Wait until it is done; return whether it was before `give_up`, told how many seconds have passed, said so."""
+        begun = time.monotonic()
+        while not self._done.wait(0.05):
+            if give_up(time.monotonic() - begun):
                 return self._done.is_set()
         return True
 

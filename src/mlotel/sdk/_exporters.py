@@ -38,8 +38,10 @@ class Patience:
 
     def __init__(self) -> None:
         self.seconds = float("inf")
-        self.ended = False
-        """Whether what is exported from now on is spooled unseen."""
+
+    def ends(self, waited: float = 0.0) -> bool:
+        """Return whether it has been long enough."""
+        return waited >= self.seconds
 
 
 class Pending(Generic[T]):
@@ -116,12 +118,14 @@ class Pending(Generic[T]):
             if self._underway is not None:
                 self._underway.done((key,))
 
-    def drain(self) -> None:
-        """Spool all that is left."""
+    def drain(self) -> bool:
+        """Spool all that is left; return whether anything was."""
+        left = bool(self._items)
         self.keep(self._on_their_way, unanswered=True)
         self.keep(list(self._items))
         if self._underway is not None:
             self._underway.close()
+        return left
 
     def _forget(self) -> None:
         self._items, self._on_their_way = {}, ()  # they are the parent's
@@ -144,13 +148,13 @@ class _Exporter(Generic[T]):
 
     def _deliver(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
         """Return whether items arrived or are refused for good; else they are, or will be, spooled."""
-        if self.lane.opens_in > 0 or self._patience.ended:
+        if self.lane.opens_in > 0 or self._patience.ends():
             self._settle(keys, Answer("refused" if self.lane.refused else "later"))
             return self.lane.refused and not self.lane.failing
         done: list[bool] = []
         task = self._courier.submit(lambda: done.append(self._send(keys, encode)))
         # a collector that is slow must not make the queue overflow
-        if not task.wait(self._patience.seconds, lambda: self.pending.is_crowded) and task.withdraw():
+        if not task.wait(lambda waited: self._patience.ends(waited) or self.pending.is_crowded) and task.withdraw():
             self.pending.keep(keys)
         return done == [True]
 
@@ -270,9 +274,9 @@ class MetricsExporter(MetricExporter):
             return MetricExportResult.SUCCESS
         body = encode_metrics(metrics_data).SerializeToString()
         answers: list[Answer] = []
-        if self.lane.opens_in == 0 and not self._patience.ended:
+        if self.lane.opens_in == 0 and not self._patience.ends():
             task = self._courier.submit(lambda: answers.append(self.lane.send(body)))
-            if not task.wait(min(self._patience.seconds, timeout_millis / 1e3)):
+            if not task.wait(lambda waited: self._patience.ends(waited) or waited > timeout_millis / 1e3):
                 task.withdraw()
         answer = answers[0] if answers else Answer("later")
         if answer.outcome == "taken":

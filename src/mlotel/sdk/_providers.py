@@ -118,7 +118,7 @@ class Collector:
         }
         self._courier = Courier(self._catch_up, self._hang_up)
         self._patience = Patience()
-        self._pending: list[Pending[Any]] = []
+        self._pending: dict[Signal, Pending[Any]] = {}
         self._providers: list[Any] = []
         self._making_meters = Lock()
         self._meters: MeterProvider | None = None
@@ -135,14 +135,14 @@ class Collector:
         if "traces" in self._lanes:
             traces = TraceExporter(self._lanes["traces"], *way)
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
-            self._pending.append(traces.pending)
+            self._pending["traces"] = traces.pending
             self._providers.append(self.tracer_provider)
         if "logs" in self._lanes:
             logs = LogExporter(self._lanes["logs"], *way, encoder)
             self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
-            self._pending.append(logs.pending)
+            self._pending["logs"] = logs.pending
             self._providers.append(self.logger_provider)
         self._start_closing()
         after_in_child(self._begin_anew)
@@ -179,19 +179,17 @@ class Collector:
         self._patience.seconds = left / 4  # each signal has its turn
         self._close.set()
         done = self._closed.wait(left * 0.9)
-        if done and self._spool is not None and not any(lane.opens_in for lane in self._lanes.values()):
-            self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() > until)).wait(
-                until - time.monotonic()
-            )
-        self._patience.ended = True
-        for signal, lane in self._lanes.items():
-            if not done and signal != "metrics" and not lane.refused:
-                lane.tell("no answer in time")
-        for pending in self._pending:
-            pending.drain()  # a backend that takes a request and never answers holds the thread
+        self._patience.seconds = 0.0
+        for signal, pending in self._pending.items():
+            if pending.drain():  # a backend that takes a request and never answers holds the thread
+                self._lanes[signal].tell("no answer in time")
+        done = done and not any(lane.failing for lane in self._lanes.values())
+        if done and self._replayer is not None:
+            task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
+            task.wait(lambda _: time.monotonic() >= until)
         self._losses.say()
         self._courier.stop()
-        return done and not any(lane.failing for lane in self._lanes.values())
+        return done
 
     def _make_meters(self, resource: Resource) -> MeterProvider:
         exporter = MetricsExporter(self._lanes["metrics"], self._courier, self._patience, self._spool, self._losses)
@@ -207,11 +205,21 @@ class Collector:
 
     def _catch_up(self, stop: Callable[[], bool]) -> float:
         """Send what is in the spool, between other things; return in how many seconds to look again."""
-        waiting = max((lane.opens_in for lane in self._lanes.values() if not lane.refused), default=_SELDOM_S)
-        if waiting > 0 or self._replayer is None:
-            return min(waiting or _SELDOM_S, _SELDOM_S)
-        done = self._replayer.run(stop)
-        return _SOON_S if done.sent else _LATER_S if done.error is None else _SELDOM_S
+        if self._replayer is None:
+            return _SELDOM_S
+        if not (pause := self._pause()):
+            done = self._replayer.run(stop)
+            if done.error is None:
+                return _SOON_S if done.sent else _LATER_S
+            pause = self._pause() or _LATER_S
+        return min(pause, _SELDOM_S)
+
+    def _pause(self) -> float:
+        """Return for how many seconds the spool cannot be sent: all that stands in a file goes one way or the other."""
+        traces = self._lanes.get("traces")
+        if traces is None or traces.refused:
+            return _SELDOM_S
+        return max(lane.opens_in for lane in self._lanes.values() if not lane.refused)
 
     def _hang_up(self) -> None:
         for lane in self._lanes.values():

@@ -115,6 +115,7 @@ class Spool:
             True: Journal(root / SPOOL / UNANSWERED, store=root, lost=_LOST),
         }
         self._used = 0
+        self._has_metrics = False
         self._look_at = float("-inf")
         self._lock = Lock()
 
@@ -158,6 +159,7 @@ class Spool:
             self._losses.dropped("metric", points(body), "metrics_unwritable", f"{folder}: {error.strerror}")
             return False
         self._used += len(body)
+        self._has_metrics = True
         return True
 
     def forget_metrics(self, name: str) -> None:
@@ -179,26 +181,24 @@ class Spool:
             return True
         with self._lock:
             now = self._clock()
-            if now >= self._look_at:  # others write and send, too
+            # others write and send, too
+            if now >= self._look_at or (self._has_metrics and self._used + size > self._limit):
                 files = spooled(self._root)
                 self._used, self._look_at = sum(file.size for file in files), now + _LOOK_S
-                if self._used + size > self._limit:
-                    self._used -= self._make_room(files, self._used + size - self._limit)
+                self._make_room(self._used + size - self._limit, [f for f in files if f.path.suffix == METRICS_SUFFIX])
             return self._used + size <= self._limit
 
-    def _make_room(self, files: list[Spooled], wanted: int) -> int:
-        """Drop the oldest metrics, and return how many bytes that made."""
-        made = 0
-        for file in files:
-            if made >= wanted:
-                break
-            if file.path.suffix == METRICS_SUFFIX:
-                with contextlib.suppress(OSError):
-                    body = file.path.read_bytes()
-                    file.path.unlink()
-                    made += file.size
-                    self._losses.dropped("metric", points(body), "spool_full", f"{self._root / SPOOL} is full")
-        return made
+    def _make_room(self, wanted: int, metrics: list[Spooled]) -> None:
+        """Drop the oldest metrics, for as many bytes as are wanted."""
+        while wanted > 0 and metrics:
+            file = metrics.pop(0)
+            wanted -= file.size
+            self._used -= file.size
+            with contextlib.suppress(OSError):
+                body = file.path.read_bytes()
+                file.path.unlink()
+                self._losses.dropped("metric", points(body), "spool_full", f"{self._root / SPOOL} is full")
+        self._has_metrics = bool(metrics)
 
 
 def metrics_name() -> str:
