@@ -5,6 +5,8 @@
 import importlib
 from typing import Any
 
+from mlotel import _forks
+
 __all__ = [
     "ActiveRun",
     "ArtifactContext",
@@ -57,7 +59,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOME[name]
-    found: Any = importlib.import_module(module)
+    with _forks.no_fork_meanwhile():
+        found: Any = importlib.import_module(module)
     if attribute is not None:
         found = getattr(found, attribute)
     globals()[name] = found

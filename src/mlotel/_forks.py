@@ -1,23 +1,27 @@
 """What a forked child has to make anew: locks that another thread of its parent held, connections, numbers.
 
 A fork copies one thread. What the others held stays held in the child for ever, so that whoever owns a lock over which
-a child may come replaces it there.
+a child may come replaces it there. Python's locks of modules that are being imported cannot be replaced: a fork waits
+for those.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import threading
-from collections.abc import Callable
-from weakref import WeakMethod
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
 
-__all__ = ["Lock", "after_in_child"]
+__all__ = ["Lock", "after_in_child", "no_fork_meanwhile"]
 
-logger = logging.getLogger("mlotel")
+_WAITS_S = 5.0
 
-_methods: list[WeakMethod[Callable[[], None]]] = []
+_methods: dict[int, tuple[weakref.ref[Any], Any]] = {}
+_busy = threading.RLock()
 
 
 def after_in_child(method: Callable[[], None]) -> None:
@@ -25,8 +29,10 @@ def after_in_child(method: Callable[[], None]) -> None:
 
     Python can take no registration back and would keep the object alive, so there is one of this module's for all.
     """
+    assert isinstance(method, MethodType)
     _register()
-    _methods.append(WeakMethod(method, _methods.remove))
+    reference = weakref.ref(method.__self__, _drop)
+    _methods[id(reference)] = reference, method.__func__
 
 
 class Lock:
@@ -54,17 +60,52 @@ class Lock:
         self._lock.release()
 
 
+@contextmanager
+def no_fork_meanwhile() -> Iterator[None]:
+    """Let forks of other threads wait until the block is left, for five seconds at most; for what imports modules."""
+    _register()
+    with _busy:
+        yield
+
+
 @functools.cache
 def _register() -> None:
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_run)
+        os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+        with _busy:
+            # The SDK loads it. Loaded while a fork waits, its hook would be called after that fork and not before it.
+            import concurrent.futures.thread  # noqa: F401
 
 
-def _run() -> None:
-    for reference in list(_methods):
-        method = reference()
+def _before() -> None:
+    # not for ever: whoever is busy may be waiting for something that the thread which forks holds
+    _busy.acquire(timeout=_WAITS_S)
+
+
+def _after_in_parent() -> None:
+    try:
+        _busy.release()
+    except RuntimeError:  # it was not to be had in time
+        return
+
+
+def _after_in_child() -> None:
+    global _busy
+    try:
+        _busy.release()
+    except RuntimeError:
+        _busy = threading.RLock()
+    for reference, function in list(_methods.values()):
+        owner = reference()
         try:
-            if method is not None:
-                method()
+            if owner is not None:
+                function(owner)
         except Exception as error:  # the other ones matter more
-            logger.debug("mlotel: after a fork", exc_info=error)
+            import logging  # `import mlotel` does without
+
+            logging.getLogger("mlotel").debug("mlotel: after a fork", exc_info=error)
+
+
+# what it needs is bound here: objects go when the interpreter ends, too, and this module's names before them
+def _drop(reference: weakref.ref[Any], forget: Callable[..., Any] = _methods.pop, number: Any = id) -> None:
+    forget(number(reference), None)

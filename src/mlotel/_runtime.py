@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
+from mlotel._forks import no_fork_meanwhile
 from mlotel.store.predictions.keys import RecordKeys
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ def current() -> Runtime:
     global _resolve
     try:
         if _resolve is None:
-            _resolve = importlib.import_module("mlotel.sdk").runtime
+            with no_fork_meanwhile():
+                _resolve = importlib.import_module("mlotel.sdk").runtime
         return _resolve()
     except Exception as error:
         guard("telemetry could not be set up, runs are not recorded", error)

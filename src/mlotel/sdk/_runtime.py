@@ -17,7 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
-from mlotel._forks import Lock
+from mlotel._forks import Lock, no_fork_meanwhile
 from mlotel._runtime import EventSink, Runtime, ServingMeters, SystemClock, guard, logger, no_meters, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
@@ -93,7 +93,7 @@ def runtime() -> Runtime:
         state.look_again = now + 1.0
         if state.seen == _globals():
             return state.runtime
-    with _lock:
+    with no_fork_meanwhile(), _lock:
         return _renew().runtime
 
 
@@ -456,7 +456,8 @@ def _fingerprinter(algorithm: str, root: Path | None) -> Any:
     def fingerprint(obj: object, *, scope: str | None = None, readers: Sequence[Any] = ()) -> Fingerprint:
         nonlocal made
         if made is None:
-            from mlotel import hashing  # loaded when the first artifact comes
+            with no_fork_meanwhile():
+                from mlotel import hashing  # loaded when the first artifact comes
 
             cache = hashing.StatCache(None if root is None else root / "digests.sqlite")
             made = functools.partial(hashing.fingerprint, algorithm=algorithm, cache=cache)

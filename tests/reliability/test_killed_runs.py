@@ -1,0 +1,80 @@
+"""Each run carries a number; its process is killed at a random moment; afterwards every number is looked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from killed_children import SOAK, Told, kill_children, run_program
+from otlp_sink import Sink, otlp_sink
+
+from mlotel.semconv import attributes as A
+from mlotel.semconv import events as E
+from mlotel.store.files import FileStore
+
+KILLS = 500 if SOAK else 60
+
+
+def test_every_run_of_killed_processes_is_in_the_store(tmp_path: Path) -> None:
+    """Each run whose code began is there once, ended or lost, with its start and all that it had read and written."""
+    told = kill_children(tmp_path, KILLS, seed=6, tear=True)
+
+    with FileStore(tmp_path / "store") as store:
+        runs = [run for run in store.runs() if run.component == "numbered"]
+        status = store.status()
+    number = f"{A.MLOTEL_PARAM}.number"
+    found = {run.attributes[number]: run for run in runs}
+    assert len(found) == len(runs), Counter(run.attributes[number] for run in runs).most_common(3)
+    assert told["began"] <= found.keys() <= told["begins"]
+    assert {run.state for run in runs} == {"ok", "lost"}
+    assert {n for n in told["ended"] if found[n].state != "ok"} == set()
+    assert {n for n in told["read"] if [a.name for a in found[n].inputs] != ["in"]} == set()
+    assert {n for n in told["wrote"] if [a.name for a in found[n].outputs] != ["out"]} == set()
+    # a line of which half was written is the last one of its process: skipped, counted, and no other is the worse
+    assert told.torn > 0
+    assert (status.torn, status.skipped) == (told.torn, 0)
+
+
+REPLAY = """
+import sys
+from mlotel.sdk.spool import replay
+from pathlib import Path
+done = replay(Path(".mlotel"), sys.argv[1])
+assert (done.kept, done.error) == (0, None), done
+"""
+
+
+def test_every_run_of_killed_processes_comes_to_a_collector(tmp_path: Path) -> None:
+    """What a killed process had not sent yet is sent by the next replay: no number is missing, none has two spans."""
+    (tmp_path / ".mlotel").mkdir()
+    with otlp_sink() as sink:
+        there = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "MLOTEL_STORE": ""}
+        told = kill_children(tmp_path, KILLS, seed=9, **there)
+        replayed = run_program(REPLAY, tmp_path, sink.endpoint)
+    assert replayed.returncode == 0, replayed.stderr
+    account_for(sink, told)
+    assert [path for path in (tmp_path / ".mlotel").rglob("*") if path.suffix in (".jsonl", ".sent")] == []
+
+
+def account_for(sink: Sink, told: Told) -> None:
+    """Compare what arrived with what the children said."""
+    starts = [record for record in sink.records if record.event_name == E.MLOTEL_RUN_START]
+    started = {record.span_id: number for record in starts if (number := number_of(record)) is not None}
+    ended = [number for span in sink.spans if (number := number_of(span)) is not None]
+    touched = Counter(
+        (started[span.parent_span_id], span.name) for span in sink.spans if span.parent_span_id in started
+    )
+    assert sink.malformed == 0
+    assert told["began"] <= set(started.values()) <= told["begins"]
+    assert told["ended"] <= set(ended) <= told["wrote"]
+    assert len(started) == len(set(started.values()))
+    assert {n for n in told["read"] if not touched[n, "read in"]} == set()
+    assert {n for n in told["wrote"] if not touched[n, "write out"]} == set()
+    # what was on its way when the process died may arrive twice: the same span, which backends show once
+    assert len({span.span_id for span in sink.spans}) == len(set(ended)) + len(touched) + 1
+
+
+def number_of(item: Any) -> int | None:
+    """Return the number that a run's span or start record carries."""
+    return next((a.value.int_value for a in item.attributes if a.key == f"{A.MLOTEL_PARAM}.number"), None)
