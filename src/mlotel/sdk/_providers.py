@@ -26,6 +26,7 @@ from mlotel.sdk._exporters import (
     TraceProcessor,
     make_exporter,
 )
+from mlotel.sdk._limits import span_limits
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
@@ -100,7 +101,9 @@ class Collector:
         self.logger_provider: LoggerProvider | None = None
         self.meter_provider: MeterProvider | None = None
         self.waiting_events: Pending[Event] | None = None
-        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
+        self.tracer_provider = TracerProvider(
+            resource=resource, shutdown_on_exit=False, id_generator=SdkIds(), span_limits=span_limits()
+        )
         if settings.exports("traces"):
             traces = TraceExporter(make_exporter(settings, "traces"), spool, Backend(settings, "traces"))
             self.tracer_provider.add_span_processor(TraceProcessor(traces))

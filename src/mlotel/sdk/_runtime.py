@@ -302,7 +302,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     encoder = LineEncoder(settings.resource(), SCOPE_NAME, __version__)
     ids = RandomIds()
 
-    collector = None
+    collector = kept = None
     tracer: trace.Tracer
     if tracers is None and not otlp and journal is not None:
         tracer = JournalTracer(journal, encoder, ids)
@@ -322,13 +322,21 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             meters = meters or collector.meter_provider
         if embedded and journal is not None:
             _write_to(provider, journal)
+        from mlotel.sdk._limits import attributes_kept, check_lengths
+
+        kept = attributes_kept(provider)
+        if tracers is not None:
+            check_lengths(provider)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
 
     sinks: list[EventSink] = []
     if loggers is not None:
         own = collector is not None and loggers is collector.logger_provider
         waiting = collector.waiting_events if own and collector is not None else None
-        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting))
+        from mlotel.sdk._limits import log_attributes_kept
+
+        most = log_attributes_kept(settings.environment)
+        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting, most))
     # without a logger the start record goes to the store all the same: a run that is killed must be on record
     if journal is not None and (embedded or (loggers is None and not otlp)):
         sinks.append(JournalEvents(journal, encoder))
@@ -356,6 +364,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
+        attributes_kept=kept,
     )
     return _State(_with_process(made), os.getpid(), seen, collector)
 
