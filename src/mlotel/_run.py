@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from mlotel import _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
@@ -20,13 +20,14 @@ from mlotel._component_settings import ComponentSettings
 from mlotel._outcome import exception_attributes, outcome, status_text
 from mlotel._run_values import RunValues
 from mlotel._runtime import Runtime, guard
+from mlotel._span_room import FOR_END, FOR_PREDICTIONS, SpanRoom
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
 from mlotel.errors import ConfigurationError, RetractedError
 from mlotel.freshness import Made
 from mlotel.model import ArtifactContext, Run
-from mlotel.parameters import numbers, parameter_value
+from mlotel.parameters import numbers
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
@@ -110,6 +111,7 @@ class ActiveRun:
         runtime, settings = self._runtime, self._settings
         outer = self._outer
         self._values = RunValues()
+        self._room = SpanRoom(runtime.attributes_kept)
         attributes = {**settings.attributes, A.MLOTEL_RUN_ID: self.run_id, **runtime.attributes}
         self._labels = settings.labels
         pipeline = settings.pipeline or (runtime.pipeline if outer is None else outer.pipeline)
@@ -136,7 +138,7 @@ class ActiveRun:
         self._origin_ns = self._start_ns - clock.monotonic_ns()
         self._cpu_ns = provenance.cpu_time_ns()
         self._span = span = runtime.tracer.start_span(
-            self.name, context=context, attributes=attributes, start_time=self._start_ns
+            self.name, context=context, attributes=self._room.fit(attributes, FOR_END), start_time=self._start_ns
         )
         self._context = context_api.set_value(_RUN, self, trace.set_span_in_context(span, context))
         self._predictions: Predictions | None = None
@@ -294,8 +296,8 @@ class ActiveRun:
         Args:
             other: A run of this process, one read from a store, or what `mlotel.extract` found in a message's headers.
         """
-        context = _span_context(other)
-        if context is None:
+        context = other.span.get_span_context() if isinstance(other, ActiveRun) else carriers.span_context_of(other)
+        if context is None or not context.is_valid:
             raise TypeError(
                 f"a run depends on a run or on what mlotel.extract returned, not on a {type(other).__name__}"
             )
@@ -303,7 +305,7 @@ class ActiveRun:
             raise ValueError("a run cannot depend on itself")
         link_type = {A.MLOTEL_LINK_TYPE: "depends_on"}
         self._span.add_link(context, link_type)
-        self._span.set_attributes(link_type)  # backends may drop the attributes of links
+        self._span.set_attributes(self._room.fit(link_type))  # backends may drop the attributes of links
 
     # -- values
 
@@ -313,7 +315,7 @@ class ActiveRun:
 
         The first 32 stand on the span; the digest of all of them does too.
         """
-        self._span.set_attributes(self._values.params(params))
+        self._set(self._values.params(params))
 
     @_guarded
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -324,18 +326,29 @@ class ActiveRun:
             except ValueError as error:  # the other metrics are kept
                 guard(f"log_metrics of component {self.name!r}", error)
                 continue
-            self._span.set_attributes(attributes)
+            self._set(attributes)
             self._runtime.instruments.metric(self._labels, name, value)
 
     @_guarded
     def set_tag(self, key: str, value: str) -> None:
         """Record a tag: a word to find the run by."""
-        self._span.set_attributes(self._values.tag(key, value))
+        self._set(self._values.tag(key, value))
 
     @_guarded
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes of the run's span by their full names, for what the conventions of others define."""
-        self._span.set_attributes({key: parameter_value(key, value) for key, value in attributes.items()})
+        """Set attributes of the run's span by their full names, for what the conventions of others define.
+
+        The first 32 names are kept. What identifies the run cannot be set.
+        """
+        accepted, wrong = self._values.others(attributes)
+        self._set(accepted)
+        if wrong is not None:
+            raise wrong
+
+    def _set(self, attributes: Mapping[str, Any]) -> None:
+        fit = self._room.fit(attributes, FOR_PREDICTIONS)
+        self._values.left_out(len(attributes) - len(fit))
+        self._span.set_attributes(fit)
 
     @_guarded
     def log_predictions(
@@ -460,7 +473,7 @@ class ActiveRun:
                 attributes[A.ERROR_TYPE] = error_type
                 if state == "failed":
                     span.set_status(Status(StatusCode.ERROR, status_text(error)))
-            span.set_attributes(attributes)
+            span.set_attributes(self._room.fit(attributes))
             if isinstance(error, BaseException) and error_type is not None:
                 self._runtime.events.emit(
                     E.EXCEPTION,
@@ -488,13 +501,3 @@ class ActiveRun:
             queue_s=self._settings.attributes.get(A.MLOTEL_RUN_QUEUE_TIME),
             context=self._context,
         )
-
-
-def _span_context(run: object) -> SpanContext | None:
-    """Return the context of a run's span; None for what is no run, or one that was not recorded."""
-    if isinstance(run, ActiveRun):
-        context = run.span.get_span_context()
-        return context if context.is_valid else None
-    if isinstance(run, Run):
-        return carriers.parse_traceparent(f"00-{run.trace_id}-{run.span_id}-01")
-    return carriers.parse_traceparent(getattr(run, "traceparent", None))

@@ -1,6 +1,6 @@
 """What one run is told of itself: parameters, metrics, tags, each kind with a cap.
 
-The SDK keeps 128 attributes a span and drops the ones set first, which is where identity stands: the caps come first.
+The caps hold with every store and backend; where a provider keeps fewer attributes, `SpanRoom` has the last word.
 """
 
 from __future__ import annotations
@@ -21,18 +21,32 @@ MOST_PARAMS = 10_000
 """Parameters that a run keeps at all, for their digest."""
 MAX_METRICS = 32
 MAX_TAGS = 16
+MAX_OTHERS = 32
+
+_RESERVED = frozenset(
+    {
+        A.MLOTEL_COMPONENT_NAME,
+        A.MLOTEL_RUN_ID,
+        A.MLOTEL_RUN_STATE,
+        A.MLOTEL_PARAMS_DIGEST,
+        A.MLOTEL_CODE_DIGEST,
+        A.MLOTEL_PARENT_SPAN_ID,
+        A.MLOTEL_IO_DIRECTION,
+    }
+)
 
 
 class RunValues:
     """Turns what a run is told into attributes of its span, and counts what the caps leave out."""
 
-    __slots__ = ("_dropped", "_metrics", "_params", "_shown", "_tags")
+    __slots__ = ("_dropped", "_metrics", "_others", "_params", "_shown", "_tags")
 
     def __init__(self) -> None:
         self._params: dict[str, Any] = {}
         self._shown: set[str] = set()
         self._metrics: set[str] = set()
         self._tags: set[str] = set()
+        self._others: set[str] = set()
         self._dropped = 0
 
     def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +83,25 @@ class RunValues:
         name = str(attribute_value(key))[:255]
         self._admit(self._tags, name, MAX_TAGS, "tags")
         return {f"{A.MLOTEL_TAG}.{name}": str(parameter_value(name, value))}
+
+    def others(self, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], ValueError | None]:
+        """Return those attributes by full names that may stand on the span, and why another one may not."""
+        found: dict[str, Any] = {}
+        wrong: ValueError | None = None
+        for key, value in attributes.items():
+            name = str(attribute_value(str(key)))[:255]
+            try:
+                if name in _RESERVED:
+                    raise ValueError(f"{name} says which run it is, and is set by mlotel alone")
+                self._admit(self._others, name, MAX_OTHERS, "attributes")
+                found[name] = parameter_value(name, value)
+            except ValueError as error:
+                wrong = error
+        return found, wrong
+
+    def left_out(self, count: int) -> None:
+        """Count values for which there was no room on the span."""
+        self._dropped += count
 
     def dropped(self) -> dict[str, Any]:
         """Return the attribute that counts what stands nowhere on the span; none where all of it does."""

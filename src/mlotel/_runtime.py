@@ -164,6 +164,7 @@ class Runtime:
     `foreign_sampler` says that spans are sampled by what knows nothing of lineage.
     `predictions` is None where no data set of keyed predictions is written. `spans_leave` says that spans go to where
     that data set is not, so that a few keyed predictions of a run are told by spans too.
+    `attributes_kept` is how many attributes a span keeps, None for all.
     """
 
     recording: bool
@@ -188,6 +189,7 @@ class Runtime:
     spans_leave: bool = True
     serving_meters: ServingMeters = no_meters
     foreign_sampler: bool = False
+    attributes_kept: int | None = None
 
 
 class _Edge(Protocol):

@@ -23,6 +23,7 @@ from mlotel._runtime import guard
 from mlotel._version import __version__
 from mlotel.sdk._courier import Courier, Lane
 from mlotel.sdk._exporters import LogExporter, MetricsExporter, Patience, Pending, TraceExporter, TraceProcessor
+from mlotel.sdk._limits import span_limits
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._settings import SIGNALS, Settings, Signal
 from mlotel.sdk._sinks import Event
@@ -129,7 +130,11 @@ class Collector:
         self.logger_provider: LoggerProvider | None = None
         self.waiting_events: Pending[Event] | None = None
         self.tracer_provider = TracerProvider(
-            sampler=_sampler(settings.environment), resource=resource, shutdown_on_exit=False, id_generator=SdkIds()
+            sampler=_sampler(settings.environment),
+            resource=resource,
+            shutdown_on_exit=False,
+            id_generator=SdkIds(),
+            span_limits=span_limits(),
         )
         way = self._courier, self._patience, self._spool, self._losses
         if "traces" in self._lanes:

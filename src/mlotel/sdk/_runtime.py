@@ -331,7 +331,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     encoder = LineEncoder(settings.resource(), SCOPE_NAME, __version__)
     ids = RandomIds()
 
-    collector = None
+    collector = kept = None
     foreign_sampler = False
     tracer: trace.Tracer
     if tracers is None and not otlp and journal is not None:
@@ -352,6 +352,11 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             meters = meters or collector.meter_provider
         if embedded and journal is not None:
             _write_to(provider, journal)
+        from mlotel.sdk._limits import attributes_kept, check_lengths
+
+        kept = attributes_kept(provider)
+        if tracers is not None:
+            check_lengths(provider)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
         from mlotel.sdk.sampling import LineageSampler
 
@@ -361,7 +366,10 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if loggers is not None:
         own = collector is not None and loggers is collector.logger_provider
         waiting = collector.waiting_events if own and collector is not None else None
-        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting))
+        from mlotel.sdk._limits import log_attributes_kept
+
+        most = log_attributes_kept(settings.environment)
+        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting, most))
     # without a logger the start record goes to the store all the same: a run that is killed must be on record
     if journal is not None and (embedded or (loggers is None and not otlp)):
         sinks.append(JournalEvents(journal, encoder))
@@ -396,6 +404,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
         foreign_sampler=foreign_sampler,
+        attributes_kept=kept,
     )
     if redaction:
         from mlotel.sdk._redacting import redacted  # where nothing is kept back, nothing stands in the way

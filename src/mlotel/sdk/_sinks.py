@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanContext
 
 from mlotel._forks import Lock
 from mlotel._runtime import EventSink
+from mlotel._span_room import fitting
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
@@ -86,12 +87,14 @@ class LoggerEvents:
     Args:
         logger: The logger.
         waiting: Where each event is noted under its observed time, which is made unique.
+        attributes_kept: How many attributes a record keeps; None for all.
     """
 
-    def __init__(self, logger: Logger, waiting: Waiting | None = None) -> None:
+    def __init__(self, logger: Logger, waiting: Waiting | None = None, attributes_kept: int | None = None) -> None:
         self._logger = logger
         self._waiting = waiting
         self._lock = Lock()
+        self._attributes_kept = attributes_kept
         self._observed = 0
 
     def emit(
@@ -116,7 +119,7 @@ class LoggerEvents:
                 severity_number=SeverityNumber(severity),
                 severity_text=SeverityNumber(severity).name,
                 body=body,
-                attributes=dict(attributes),
+                attributes=dict(fitting(attributes, self._attributes_kept)),
                 event_name=name,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
@@ -170,7 +171,7 @@ class FileStore(IndexedStore):
             self._segments.abandon()
 
     def _open(self) -> Index:
-        if not self._segments.embedded:
+        if not self._segments.embedded or not _has_locks(self.root):
             return Index(None)
         path = self.root / INDEX
         try:
@@ -289,6 +290,27 @@ class FileStore(IndexedStore):
         now = self._clock()
         unfinished = [name for name, (_, size) in self._sizes.items() if size > self._offsets.get(name, 0)]
         return sum(self._segments.is_torn(name, now) for name in unfinished)
+
+
+def _has_locks(root: Path) -> bool:
+    """Whether files of the store can be locked at all: some network file systems refuse it.
+
+    SQLite takes a refusal for a lock that somebody holds, and would wait for it each time.
+    """
+    try:
+        import fcntl
+
+        # Not the index itself: closing it would drop the locks of this process's other connections.
+        fd = os.open(root / ".gitignore", os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except (ImportError, OSError):  # not to be found out
+        return True
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EAGAIN)  # another process is finding out
+    finally:
+        os.close(fd)
+    return True
 
 
 def _code(error: sqlite3.Error) -> int:

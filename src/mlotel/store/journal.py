@@ -169,7 +169,7 @@ class Journal:
         return name in self._held
 
     def _append(self, line: bytes) -> bool:
-        for _ in range(2):
+        for attempt in range(3):
             now = self._clock()
             segment = self._segment
             if segment is not None and not 0 <= now - segment.checked < _CHECK_S:
@@ -191,12 +191,17 @@ class Journal:
                 if error.errno == errno.EBADF:
                     self._lose(segment)
                     continue
+                if error.errno == errno.EFBIG:  # files may not become that large here (ulimit -f)
+                    self._drop(segment)
+                    continue
                 # Whether a part of it was taken is not known: a blank line does no harm.
                 segment.torn = True
                 raise
             if written == len(record):
                 return True
             segment.torn = True
+            if attempt:
+                break
         self._fail(OSError("short write"))
         return False
 

@@ -1,0 +1,118 @@
+"""Disks that fail for real: a small file system, a user without rights, and a program that records on them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOBODY = 65_534
+
+PROGRAM = """
+    import logging, os, sys, time
+
+    logging.basicConfig(format="%(message)s")
+    import mlotel
+
+    component = mlotel.component("work")
+    done = []
+
+    def run(number):
+        # what the user's code computes, whatever becomes of the record
+        with component as current:
+            current.log_params({"number": number})
+            current.log_input(b"input %d" % number, "in")
+            done.append(number * number)
+
+    def runs(first, last):
+        for number in range(first, last):
+            run(number)
+"""
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own with so much room, at `folder`; without the right to mount one the test is skipped."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Callable[[], None]]]:
+    """The same, of a program that says something and waits for an answer; what it warns of is to be one line."""
+    talk = """
+        def say(text):
+            print(text, flush=True)
+            sys.stdin.readline()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", dedent(PROGRAM) + dedent(talk) + dedent(source)],
+        env=_environment(store, {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        heard, told = process.stdout, process.stdin
+
+        def answer() -> None:
+            told.write("\n")
+            told.flush()
+
+        yield lambda: heard.readline().rstrip("\n"), answer
+        complaints = process.stderr.read()
+    assert process.returncode == 0, complaints
+    assert len(complaints.splitlines()) == 1, complaints
+
+
+def recording(source: str, store: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run PROGRAM and then `source` in a process whose store is `store`."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", dedent(PROGRAM) + dedent(source)],
+        env=_environment(store, variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd="/",
+    )
+
+
+def _environment(store: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that records to `store`."""
+    others = {
+        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MLOTEL_", "TRACEPARENT"))
+    }
+    return {**others, "PYTHONPATH": str(ROOT / "src"), "MLOTEL_STORE": str(store), **variables}
+
+
+def fill(path: Path) -> None:
+    """Write to `path` until its disk is full."""
+    with open(path, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def needs_root() -> None:
+    """Skip a test that changes the user it runs as, where it may not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
