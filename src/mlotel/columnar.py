@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlotel.errors import ArtifactError
@@ -260,8 +260,13 @@ def table_suffix(path: str) -> str | None:
     return suffix if suffix in TABLE_SUFFIXES else None
 
 
-def open_path(path: str | os.PathLike[str]) -> TableSource:
+def open_path(path: str | os.PathLike[str], *, texts: bool = False) -> TableSource:
     """Return a Parquet, Feather or Arrow IPC file as a TableSource whose batches are read one by one.
+
+    Args:
+        path: the file.
+        texts: whether texts will be read, and not only their bytes: those that are no UTF-8 then raise ArtifactError on
+            the way, in Parquet files too.
 
     Raises:
         ArtifactError: if the suffix is another one, or the file is missing or damaged.
@@ -271,12 +276,12 @@ def open_path(path: str | os.PathLike[str]) -> TableSource:
     if suffix is None:
         raise ArtifactError(f"{name}: not a table file (known suffixes: {', '.join(TABLE_SUFFIXES)})")
     try:
-        return _from_parquet(name) if suffix == ".parquet" else _from_ipc(name)
+        return _from_parquet(name, texts) if suffix == ".parquet" else _from_ipc(name)
     except Exception as error:
         raise ArtifactError(f"{name}: cannot be read as a table: {_first_line(error)}") from error
 
 
-def _from_parquet(path: str) -> TableSource:
+def _from_parquet(path: str, texts: bool) -> TableSource:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -293,7 +298,8 @@ def _from_parquet(path: str) -> TableSource:
         with pa.OSFile(path) as again:
             # No prefetching and no threads: both hold whole column chunks in memory.
             file = pq.ParquetFile(again, metadata=metadata, pre_buffer=False, buffer_size=1 << 16)
-            yield from file.iter_batches(batch_size=step, use_threads=False)
+            found = file.iter_batches(batch_size=step, use_threads=False)
+            yield from _checked(found) if texts else found
 
     return TableSource(schema, batches, num_rows=rows)
 
@@ -312,12 +318,22 @@ def _from_ipc(path: str) -> TableSource:
         with pa.OSFile(path) as again:
             if is_file:
                 file = pa.ipc.open_file(again, options=options)
-                for index in range(file.num_record_batches):
-                    yield file.get_batch(index)
+                yield from _checked(file.get_batch(index) for index in range(file.num_record_batches))
             else:
-                yield from pa.ipc.open_stream(again, options=options)
+                yield from _checked(pa.ipc.open_stream(again, options=options))
 
     return TableSource(schema, batches)
+
+
+def _checked(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches of which every offset and index stays within its buffers, and every text is UTF-8.
+
+    In an Arrow file they are as they will be in memory: one that leads elsewhere would have the process read there, and
+    die (https://arrow.apache.org/docs/format/Security.html). Parquet's are made anew, but not its texts.
+    """
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
 
 
 def is_dataset(obj: object) -> bool:
@@ -337,7 +353,7 @@ def open_dataset(dataset: Any) -> TableSource:
             options["fragment_scan_options"] = ds.ParquetFragmentScanOptions(
                 use_buffered_stream=True, buffer_size=1 << 16, pre_buffer=False
             )
-        yield from dataset.scanner(**options).to_batches()
+        yield from _checked(dataset.scanner(**options).to_batches())
 
     return TableSource(dataset.schema, batches)
 

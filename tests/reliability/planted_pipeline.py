@@ -121,7 +121,9 @@ def main() -> None:
         tags=[S["component_tag"]],
         description=S["description"],
     ) as run:
-        run.log_input(made["table"], name=S["artifact_name"], profile=True, uri=f"s3://user:{S['uri_password']}@bucket/a")
+        run.log_input(
+            made["table"], name=S["artifact_name"], profile=True, uri=f"s3://user:{S['uri_password']}@bucket/a"
+        )
         run.log_input(work / "table.parquet", profile=True, reference=reference)
         run.log_input(work / "table.arrow")
         run.log_input(work / "table.csv", profile=True)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "ui"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
 
 from kept_telemetry import Kept, keeping, written_in
 from ui_server import serving
@@ -24,6 +23,7 @@ from ui_server import serving
 from mlotel.cli import main
 from mlotel.store.files import FileStore
 
+HERE = Path(__file__).parent
 HIDDEN = (
     # cells of tables, and what else is content
     *("cell", "cell_category", "cell_bytes", "cell_list", "cell_struct", "cell_map_key", "cell_map_value"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +20,10 @@ __all__ = ["as_source", "is_reference", "open_data"]
 _CSV = {".csv": ",", ".tsv": "\t"}
 _SUFFIXES = (*TABLE_SUFFIXES, *_CSV, *(f"{suffix}.gz" for suffix in _CSV))
 _REFERENCE = ".json"
+_MOST_UNPACKED = 128 << 20
+"""Bytes of a gzipped file that are unpacked however small it is itself."""
+_MOST_TIMES = 100
+"""How many times its own size a gzipped file may be past that: tables are 3 to 30 times, a bomb is 1,000 times."""
 
 
 def is_reference(data: object) -> bool:
@@ -60,7 +67,7 @@ def _from_file(path: Path) -> TableSource:
         raise ArtifactError(f"{path}: not a table: give a file, or a folder of files, of {', '.join(_SUFFIXES)}")
     delimiter = _CSV.get(suffix.removesuffix(".gz"))
     if delimiter is None:
-        return open_path(path)
+        return open_path(path, texts=True)
     return _from_csv(path, delimiter)
 
 
@@ -68,15 +75,32 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
+class _Unpacked(gzip.GzipFile):
+    """A gzipped file that may be so large and no larger. Raises ArtifactError."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._left = max(_MOST_UNPACKED, _MOST_TIMES * path.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes."""
+        data = super().read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ArtifactError(f"{self.name}: too large unpacked: unpack it, or give it as Parquet")
+        return data
+
+
 def _from_csv(path: Path, delimiter: str) -> TableSource:
     try:
-        table = csv.read_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False),
-        )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        with _Unpacked(path) if path.name.lower().endswith(".gz") else nullcontext(path) as file:
+            table = csv.read_csv(
+                file,
+                read_options=csv.ReadOptions(use_threads=False),
+                parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False),
+            )
+    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         # Arrow quotes the row that it could not parse: data has no place in a message
         reason = f"{error}".partition(":")[0][:100]
         raise ArtifactError(f"{path}: cannot be read as CSV ({type(error).__name__}: {reason})") from error

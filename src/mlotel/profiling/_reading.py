@@ -76,7 +76,7 @@ def check_options(
 
 def _open(table: object) -> columnar.TableSource:
     if isinstance(table, str | os.PathLike):
-        return columnar.open_folder(table) if os.path.isdir(table) else columnar.open_path(table)
+        return columnar.open_folder(table) if os.path.isdir(table) else columnar.open_path(table, texts=True)
     if columnar.is_dataset(table):
         return columnar.open_dataset(table)
     return columnar.open_table(table)
