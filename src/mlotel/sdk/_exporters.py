@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from mlotel import uris
-from mlotel._runtime import guard, logger
+from mlotel._log import logger
+from mlotel._runtime import guard
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._sinks import Event
 from mlotel.store.encoding import LineEncoder, SpanLines

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.model import Artifact, RetractedLabel
 from mlotel.store.files import FileStore
 from mlotel.store.journal import SEGMENTS

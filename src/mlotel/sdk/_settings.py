@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.errors import ConfigurationError
 from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
 from mlotel.store.predictions.keys import secret_of
 
-__all__ = ["Settings", "Signal"]
+__all__ = ["SIGNALS", "Settings", "Signal"]
 
 Signal = Literal["traces", "logs", "metrics"]
+SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
 
 _PROTOCOLS = ("grpc", "http/protobuf")
 
@@ -81,7 +82,7 @@ class Settings:
     @property
     def otlp(self) -> bool:
         """Whether a collector is configured."""
-        return any(self.exports(signal) for signal in ("traces", "logs", "metrics"))
+        return any(self.exports(signal) for signal in SIGNALS)
 
     def resource(self) -> dict[str, Any]:
         """Return the attributes of this process's resource: few values each, since a collector may make labels of them.
@@ -108,13 +109,22 @@ class Settings:
 
     def exports(self, signal: Signal) -> bool:
         """Whether `signal` is sent to a collector."""
-        exporter = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
-        if exporter == "none":
+        exporters = self._exporters(signal)
+        if exporters == {"none"}:
             return False
-        if exporter not in ("", "otlp"):
-            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), exporter)
         named = self.endpoint or self._variable(signal, "ENDPOINT")
-        return named is not None or exporter == "otlp"
+        return named is not None or "otlp" in exporters
+
+    def warn_of_exporters(self, signal: Signal) -> None:
+        """Warn where `signal` is to go to exporters that only the application's own SDK has."""
+        exporters = self._exporters(signal)
+        if self.exports(signal) and exporters and "otlp" not in exporters:
+            names = ",".join(sorted(exporters))
+            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), names)
+
+    def _exporters(self, signal: Signal) -> set[str]:
+        said = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "")
+        return {name.strip().lower() for name in said.split(",")} - {""}
 
     def protocol_of(self, signal: Signal) -> str:
         """Return the protocol for `signal`: ``http/protobuf`` unless another is asked for."""

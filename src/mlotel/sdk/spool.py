@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opentelemetry.util.re import parse_env_headers
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._runtime import SPOOL
 from mlotel.sdk._settings import Settings, Signal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlotel._log import logger
 from mlotel.freshness import Made
 from mlotel.model import Run
 from mlotel.store.conditions import Condition
@@ -21,7 +21,6 @@ from mlotel.store.watch import State, Watch
 
 __all__ = ["ProducerLookup"]
 
-logger = logging.getLogger("mlotel")
 
 Producer = tuple[int, int]
 Origin = tuple[Made, int]
