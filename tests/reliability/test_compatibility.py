@@ -176,7 +176,6 @@ BAD_INPUT = """
         run.depends_on(7)
         run.log_params({1: object()})
         run.inject(None)
-        mlotel.io.write_table({"x": [1]}, path / "no" / "such" / "folder.parquet") if False else None
         return x
 
     assert [work(n, Path("nowhere")) for n in range(3)] == [0, 1, 2]
@@ -187,27 +186,39 @@ BAD_INPUT = """
 
 def test_warnings_that_are_errors_stay_out_of_the_users_code(script: Script, tmp_path: Path) -> None:
     """Mlotel speaks through logging alone: where each Python warning is an error, bad input still breaks nothing."""
-    done = script("import warnings\nwarnings.simplefilter('error')\n" + BAD_INPUT.replace("\n    ", "\n"))
+    done = script("    import warnings\n    warnings.simplefilter('error')" + BAD_INPUT)
     assert "mlotel: " in done.stderr
     assert "Traceback" not in done.stderr
     with FileStore(tmp_path / "store") as store:
         assert [run.state for run in store.runs(component="work")] == ["ok"] * 3
 
 
+RAISE = "raise RuntimeError('strict')"
 HANDLERS = {
-    "handler": "class Strict(logging.Handler):\n    def emit(self, record):\n        raise RuntimeError(record.getMessage())\n"
-    "logging.getLogger().addHandler(Strict())\n",
-    "filter": "class Strict(logging.Handler):\n    def filter(self, record):\n        raise RuntimeError(record.getMessage())\n"
-    "logging.getLogger('mlotel').addHandler(Strict())\n",
-    "factory": "def strict(*args, **kwargs):\n    raise RuntimeError(args)\nlogging.setLogRecordFactory(strict)\n",
+    "handler": f"""
+    class Strict(logging.Handler):
+        def emit(self, record):
+            {RAISE}
+    logging.getLogger().addHandler(Strict())
+    """,
+    "filter": f"""
+    class Strict(logging.Handler):
+        def filter(self, record):
+            {RAISE}
+    logging.getLogger("mlotel").addHandler(Strict())
+    """,
+    "factory": f"""
+    def strict(*args, **kwargs):
+        {RAISE}
+    logging.setLogRecordFactory(strict)
+    """,
 }
 
 
 @pytest.mark.parametrize("kind", list(HANDLERS))
 def test_log_handlers_that_raise_stay_out_of_the_users_code(script: Script, tmp_path: Path, kind: str) -> None:
     """A service that makes every warning an error of its own still gets its results, and has its runs."""
-    strict = "import logging\n" + HANDLERS[kind]
-    script(strict + BAD_INPUT.replace("\n    ", "\n"))
+    script("    import logging" + HANDLERS[kind] + BAD_INPUT)
     with FileStore(tmp_path / "store") as store:
         assert [run.state for run in store.runs(component="work")] == ["ok"] * 3
 
@@ -225,7 +236,7 @@ def test_a_handler_that_is_a_component_itself_does_not_recurse(script: Script, t
 
     logging.getLogger().addHandler(Traced())
     """
-    script(strict.replace("\n    ", "\n") + BAD_INPUT.replace("\n    ", "\n"))
+    script(strict + BAD_INPUT)
     with FileStore(tmp_path / "store") as store:
         assert [run.state for run in store.runs(component="work")] == ["ok"] * 3
         assert {run.state for run in store.runs(component="handle")} == {"ok"}
