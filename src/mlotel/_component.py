@@ -283,7 +283,7 @@ class _Call:
                         sent = yield item
                         step = inner.send
                     except BaseException as error:  # GeneratorExit too: the body decides what comes of it
-                        step, sent = inner.throw, error
+                        step, sent = inner.throw, _as_thrown(error)
                 self._capture.leave(run, paths, value)
             except BaseException as error:
                 run.end(error)
@@ -316,7 +316,7 @@ class _Call:
                         sent = yield item
                         step = inner.asend
                     except BaseException as error:
-                        step, sent = inner.athrow, error
+                        step, sent = inner.athrow, _as_thrown(error)
                 self._capture.leave(run, paths, None)
             except BaseException as error:
                 run.end(error)
@@ -326,6 +326,12 @@ class _Call:
             run.end()
 
         return call
+
+
+def _as_thrown(error: BaseException) -> BaseException:
+    """Return what was thrown into the caller without the caller's frame, which it gets again when it comes out."""
+    trace = error.__traceback__
+    return error.with_traceback(None if trace is None else trace.tb_next)
 
 
 def _begin(generator: AsyncGenerator[Any, Any], value: Any) -> Any:

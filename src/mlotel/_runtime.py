@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
 from mlotel._forks import no_fork_meanwhile
+from mlotel._log import logger
 from mlotel.store.predictions.keys import RecordKeys
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ __all__ = [
     "no_meters",
     "nothing",
 ]
-
-logger = logging.getLogger("mlotel")
 
 
 class Clock(Protocol):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mlotel._forks import Lock
+from mlotel._log import logger
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ __all__ = ["ENTRY_POINT_GROUP", "FingerprintFunction", "FingerprintRegistry"]
 ENTRY_POINT_GROUP = "mlotel.fingerprints"
 FingerprintFunction = Callable[[Any], "Fingerprint | Buffer"]
 """Takes the object; returns its content as bytes that are the same in every process, or a whole Fingerprint."""
-
-_log = logging.getLogger("mlotel")
 
 
 def _installed() -> Iterable[EntryPoint]:
@@ -87,7 +85,7 @@ class FingerprintRegistry:
             function: FingerprintFunction = point.load()
         except Exception:
             # Somebody else's package is broken: say it once, go on without it.
-            _log.warning("the fingerprint entry point %r cannot be loaded", point.name, exc_info=True)
+            logger.warning("the fingerprint entry point %r cannot be loaded", point.name, exc_info=True)
             with self._lock:
                 if self._found is not None:
                     self._found.pop(point.name, None)

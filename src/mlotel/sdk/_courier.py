@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from mlotel._runtime import guard, logger
+from mlotel._log import logger
+from mlotel._runtime import guard
 from mlotel.sdk._settings import Signal
 from mlotel.sdk._transport import Answer, Transport
 

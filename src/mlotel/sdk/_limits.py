@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import SpanLimits
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 
 __all__ = ["attributes_kept", "check_lengths", "log_attributes_kept", "span_limits"]
 

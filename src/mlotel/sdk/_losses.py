@@ -9,7 +9,7 @@ from opentelemetry.metrics import Counter as Instrument
 from opentelemetry.metrics import Meter
 
 from mlotel._forks import Lock, after_in_child
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlotel._forks import Lock, after_in_child
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.model import Artifact, RetractedLabel
 from mlotel.store.files import FileStore
 from mlotel.store.journal import SEGMENTS

@@ -18,7 +18,8 @@ from opentelemetry._logs import NoOpLoggerProvider
 
 from mlotel import carriers, provenance
 from mlotel._forks import Lock, no_fork_meanwhile
-from mlotel._runtime import EventSink, Runtime, ServingMeters, SystemClock, guard, logger, no_meters, nothing
+from mlotel._log import logger
+from mlotel._runtime import EventSink, Runtime, ServingMeters, SystemClock, guard, no_meters, nothing
 from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError

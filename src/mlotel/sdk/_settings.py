@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._redaction import Hook, Redaction
 from mlotel.semconv import attributes as A
@@ -140,13 +140,22 @@ class Settings:
 
     def exports(self, signal: Signal) -> bool:
         """Whether `signal` is sent to a collector."""
-        exporter = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
-        if exporter == "none":
+        exporters = self._exporters(signal)
+        if exporters == {"none"}:
             return False
-        if exporter not in ("", "otlp"):
-            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), exporter)
         named = self.endpoint or self.variable(signal, "ENDPOINT")
-        return named is not None or exporter == "otlp"
+        return named is not None or "otlp" in exporters
+
+    def warn_of_exporters(self, signal: Signal) -> None:
+        """Warn where `signal` is to go to exporters that only the application's own SDK has."""
+        exporters = self._exporters(signal)
+        if self.exports(signal) and exporters and "otlp" not in exporters:
+            names = ",".join(sorted(exporters))
+            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), names)
+
+    def _exporters(self, signal: Signal) -> set[str]:
+        said = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "")
+        return {name.strip().lower() for name in said.split(",")} - {""}
 
     def protocol_of(self, signal: Signal) -> str:
         """Return the protocol for `signal`: ``http/protobuf`` unless another is asked for."""

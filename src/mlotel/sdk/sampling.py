@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-from mlotel._runtime import logger
+from mlotel._log import logger
 from mlotel.errors import ConfigurationError
 from mlotel.semconv import attributes as A
 
@@ -84,7 +84,7 @@ class LineageSampler(Sampler):
         if _for_lineage_alone(parent):
             parent_context = set_span_in_context(NonRecordingSpan(_unsampled(parent)), parent_context)
         decided = self._others.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
-        if component is None or component in self._leaves or decided.decision.is_sampled():
+        if component is None or component in self._leaves or decided.decision is Decision.RECORD_AND_SAMPLE:
             return decided
         return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, _marked(parent.trace_state))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mlotel._runtime import guard, logger
+from mlotel._log import logger
+from mlotel._runtime import guard
 from mlotel.drift import CategoricalBins, FeatureReference, Reference
 from mlotel.drift.columns import Integers
 from mlotel.semconv import attributes as A

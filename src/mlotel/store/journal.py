@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import secrets
 import time
@@ -19,10 +18,10 @@ from pathlib import Path
 
 from mlotel import provenance
 from mlotel._forks import Lock, after_in_child
+from mlotel._log import logger
 
 __all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "private", "segment_name"]
 
-logger = logging.getLogger("mlotel")
 
 SEGMENTS = "segments"
 SEGMENT_SUFFIX = ".jsonl"

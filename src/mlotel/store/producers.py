@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlotel._forks import Lock, after_in_child
+from mlotel._log import logger
 from mlotel.freshness import Made
 from mlotel.model import Run
 from mlotel.store.conditions import Condition
@@ -20,7 +20,6 @@ from mlotel.store.watch import State, Watch
 
 __all__ = ["ProducerLookup"]
 
-logger = logging.getLogger("mlotel")
 
 Producer = tuple[int, int]
 Origin = tuple[Made, int]

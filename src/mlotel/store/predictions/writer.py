@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlotel._log import logger
 from mlotel.store.journal import Journal, make_private
 from mlotel.store.predictions.tails import TAIL_BYTES, journal_root, predictions_root
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionLog"]
 
-logger = logging.getLogger("mlotel")
 
 _FILE_ROWS = 1000
 """Rows of one call from which on they get a file of their own at once."""
