@@ -4,6 +4,7 @@ DEV := .venv
 DEMO := .venv-demo
 LOWEST := .venv-lowest
 PEERS := .venv-peers
+MLFLOW := .venv-mlflow
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -66,6 +67,10 @@ bench-drift: $(DEV)/.ready ## simulate: how often drift alarms where nothing cha
 bench-peers: $(PEERS)/.ready ## the same of Evidently, NannyML and alibi-detect, and what they cost
 	@$(PEERS)/bin/python benchmarks/peers.py
 
+.PHONY: bench-mlflow
+bench-mlflow: $(MLFLOW)/.ready ## a run beside one of MLflow on its default store
+	@$(MLFLOW)/bin/python benchmarks/mlflow_cost.py
+
 .PHONY: semconv dashboards lock
 dashboards: $(DEV)/.ready ## generate dashboards/*.json for Grafana
 	@$(DEV)/bin/mlotel dashboards --output dashboards
@@ -85,7 +90,7 @@ stack-down: python-check ## stop them
 
 .PHONY: clean
 clean: ## remove the virtual environments and all caches
-	rm -rf $(DEV) $(DEMO) $(LOWEST) $(PEERS) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(DEMO) $(LOWEST) $(PEERS) $(MLFLOW) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # A virtual environment is made anew whenever its lock or the project's metadata changes.
@@ -103,6 +108,8 @@ $(LOWEST)/.ready: requirements/lowest.lock pyproject.toml tools/venv.sh
 
 # Not locked: what others ask for is theirs to say, and nothing of mlotel's depends on it.
 $(PEERS)/.ready: requirements/peers.in pyproject.toml
-	@$(PYTHON) -m venv --clear $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< --editable .
+$(MLFLOW)/.ready: requirements/mlflow.in pyproject.toml
+$(PEERS)/.ready $(MLFLOW)/.ready:
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< --editable .
 	@touch $@

@@ -14,9 +14,10 @@ from mlotel.columnar import open_table
 from mlotel.drift import CategoricalBins, FeatureReference, NumericBins, count_source
 from mlotel.drift.columns import Floats, Integers, as_floats, family, is_missing
 
-__all__ = ["Binning", "Row"]
+__all__ = ["Binning", "Row", "chooser"]
 
-Row = tuple[Any, ...] | np.ndarray[Any, Any]
+Row = tuple[Any, ...] | bytes | dict[Any, Any]
+"""What waits to be counted: a value for each feature in their order, their float64 in that order, or values by name."""
 
 _BLOCK = 512
 _COLUMNS_FROM = 2_048
@@ -58,6 +59,8 @@ class Binning:
         self._offsets = np.array([[self.starts[place]] for place in numeric], np.int64)
         self._pick = _picker(numeric, len(self.features))
         self._row = struct.Struct(f"{len(numeric)}d")
+        self._names = [each.name for each in self.features]
+        self._of_names = chooser(self._names)
 
     @property
     def size(self) -> int:
@@ -65,10 +68,26 @@ class Binning:
         return self.starts[-1]
 
     def rows(self, rows: Sequence[Row]) -> Integers:
-        """Return the counts of rows, each a tuple with a value for each feature, or an array of such numbers."""
-        counts = np.zeros(self.size, np.int64)
+        """Return the counts of rows."""
         if not rows:
-            return counts
+            return np.zeros(self.size, np.int64)
+        width = len(self.features)
+        if all(type(row) is bytes for row in rows):
+            return self.matrix(np.frombuffer(b"".join(rows)).reshape(len(rows), width), range(width))  # type: ignore[arg-type]
+        return self._tuples([row if type(row) is tuple else self._tuple(row) for row in rows])
+
+    def _tuple(self, row: Row) -> tuple[Any, ...]:
+        if isinstance(row, bytes):
+            return tuple(np.frombuffer(row).tolist())
+        if isinstance(row, dict):
+            try:
+                return self._of_names(row)
+            except KeyError:
+                return tuple(row.get(name) for name in self._names)
+        return row
+
+    def _tuples(self, rows: Sequence[tuple[Any, ...]]) -> Integers:
+        counts = np.zeros(self.size, np.int64)
         if self._numeric:
             self._count_floats(np.ascontiguousarray(self._packed(rows).T), counts)
         for place, codes, bins in self._texts:
@@ -121,16 +140,13 @@ class Binning:
 
     def _mixed(self, values: np.ndarray[Any, Any], columns: Sequence[int]) -> Integers:
         picked = [values[:, column].tolist() for column in columns]
-        return self.rows(list(zip(*picked, strict=True)))
+        return self._tuples(list(zip(*picked, strict=True)))
 
-    def _packed(self, rows: Sequence[Row]) -> Floats:
+    def _packed(self, rows: Sequence[tuple[Any, ...]]) -> Floats:
         """Return the numeric features of rows as an array of n × features, NaN for what is no number."""
         packed = np.empty((len(rows), len(self._numeric)))
         view, size, pack, pick = packed.data.cast("B"), self._row.size, self._row.pack_into, self._pick
         for place, row in enumerate(rows):
-            if isinstance(row, np.ndarray):
-                packed[place] = row if pick is None else row[self._numeric]
-                continue
             try:
                 pack(view, place * size, *(row if pick is None else pick(row)))
             except (struct.error, TypeError, ValueError, OverflowError):
@@ -156,14 +172,17 @@ def _edges(feature: FeatureReference) -> tuple[float, ...]:
     return feature.bins.edges if isinstance(feature.bins, NumericBins) else ()
 
 
+def chooser(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values of these keys out of a row, as a tuple."""
+    if len(keys) == 1:
+        only = keys[0]
+        return lambda row: (row[only],)
+    return itemgetter(*keys) if keys else lambda row: ()
+
+
 def _picker(places: Sequence[int], width: int) -> Callable[[Any], tuple[Any, ...]] | None:
     """Return what takes the values of these places out of a row; None if that is all of it, in order."""
-    if list(places) == list(range(width)):
-        return None
-    if len(places) == 1:
-        only = places[0]
-        return lambda row: (row[only],)
-    return itemgetter(*places) if places else lambda row: ()
+    return None if list(places) == list(range(width)) else chooser(places)
 
 
 def _codes(feature: FeatureReference) -> dict[Any, int]:

@@ -29,6 +29,9 @@ __all__ = ["Exports", "bind", "exports"]
 
 SERIES_A_METER = 1_500
 
+_PATIENCE_S = 3.0
+"""How long a fork waits for the first export."""
+
 Key = tuple[str, str]
 
 
@@ -43,6 +46,7 @@ class Exports:
         self._provider: MeterProvider | None = None
         self._registered: weakref.WeakKeyDictionary[MeterProvider, dict[Key, int]] = weakref.WeakKeyDictionary()
         self._durations: dict[Key, Histogram] = {}
+        self._zeros: threading.Thread | None = None
         self._forked = False
         self._hooked = False
 
@@ -56,7 +60,7 @@ class Exports:
         key, digest = (name, version), replace(reference, model=name, model_version=version).digest
         with self._lock:
             if not self._hooked and hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._after_fork)
+                os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
                 self._hooked = True
             found = self._sheets.get(key)
             if found is None:
@@ -110,7 +114,8 @@ class Exports:
                 )
         if fresh and own and hasattr(provider, "force_flush"):
             # A rise is seen of what was there before: the zeros go out now, not in a minute
-            threading.Thread(target=_send, args=(provider,), name="mlotel-zeros", daemon=True).start()
+            self._zeros = threading.Thread(target=_send, args=(provider,), name="mlotel-zeros", daemon=True)
+            self._zeros.start()
 
     def record(self, sheet: Sheet, seconds: float, labels: Mapping[str, str]) -> None:
         """Record how long a request took."""
@@ -198,10 +203,17 @@ class Exports:
         labels: dict[str, Any] = {A.MLOTEL_TELEMETRY_ITEM: "observation", **sheet.model, **apart}
         return [Observation(dropped, labels)]
 
+    def _before_fork(self) -> None:
+        # A server that forks its workers right after the monitor was made would do so in the middle of the first
+        # export, which imports what it needs: a child would wait for those imports' locks for ever
+        zeros = self._zeros
+        if zeros is not None and zeros is not threading.current_thread():
+            zeros.join(_PATIENCE_S)
+
     def _after_fork(self) -> None:
         """In a child: what was counted is the parent's, and so is the identity of what mlotel exports with."""
         self._lock = threading.RLock()
-        self._runtime = self._provider = None
+        self._runtime = self._provider = self._zeros = None
         self._durations = {}
         self._forked = True
         for sheet in self._sheets.values():

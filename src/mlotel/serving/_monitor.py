@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from mlotel._runtime import guard
 from mlotel.drift import Counts, FeatureCounts, Reference
 from mlotel.errors import ConfigurationError, InvalidReferenceError, nearest
 from mlotel.semconv import attributes as A
-from mlotel.serving._binning import Row
+from mlotel.serving._binning import Row, chooser
 from mlotel.serving._export import exports
 from mlotel.serving._sheet import BLOCK
 
@@ -27,6 +26,7 @@ _LONGEST_LABEL = 255
 _FEW = 64
 """Rows of a batch that wait for others: counting a few takes as long as counting many."""
 _NUMBERS = "fiub"
+_FLOAT = np.dtype(np.float64)
 _SEVERAL = (dict, list, tuple, np.ndarray)
 
 
@@ -82,8 +82,8 @@ class Monitor:
         self._names = names
         self._columns = _places(names, columns)
         self._width = len(names) if columns is None else len(columns)
-        self._choose = None if self._columns == list(range(self._width)) else _chooser(self._columns)
-        self._pick = _chooser(names)
+        self._choose = None if self._columns == list(range(self._width)) else chooser(self._columns)
+        self._first = names[0] if names else None
 
     def observe(self, features: Any, predictions: Any = None, *, duration: float | None = None) -> None:
         """Count one row or a batch of rows, and what was predicted for them.
@@ -100,19 +100,22 @@ class Monitor:
         intake = self._intake
         try:
             kind = type(features)
+            row: Row
+            first = None
             if kind is dict:
-                try:
-                    row = self._pick(features)
-                except KeyError:
-                    row = self._row(features)
+                # What is in it is looked up when it is counted: the caller only waits for a copy
+                row = features.copy() if self._first in features else self._row(features)
+                first = features.get(self._first)
             elif (kind is tuple or kind is list) and len(features) == self._width:
                 row = tuple(features) if self._choose is None else self._choose(features)
+                first = row[0] if row else None
             elif kind is np.ndarray and features.shape == (self._width,) and features.dtype.kind in _NUMBERS:
-                row = features.copy() if self._choose is None else features[self._columns]
+                values = features if self._choose is None else features[self._columns]
+                row = (values if values.dtype == _FLOAT else values.astype(_FLOAT)).tobytes()
             else:
                 self._batch(features, predictions, duration)
                 return
-            if len(row) and isinstance(row[0], _SEVERAL):
+            if isinstance(first, _SEVERAL):
                 self._batch(features, predictions, duration)
                 return
             intake.pending.append(row)
@@ -274,14 +277,6 @@ def _places(names: Sequence[str], columns: Sequence[str] | None) -> list[int]:
             f"columns lack the feature {lacking[0]!r}{nearest(lacking[0], list(columns)) or ': name all columns'}"
         )
     return [list(columns).index(name) for name in names]
-
-
-def _chooser(keys: Sequence[Any]) -> Callable[[Any], Row]:
-    """Return what takes the values of these keys out of a row, as a tuple."""
-    if len(keys) == 1:
-        only = keys[0]
-        return lambda row: (row[only],)
-    return itemgetter(*keys) if keys else lambda row: ()
 
 
 def _table(columns: Mapping[Any, Any]) -> Any:
