@@ -147,7 +147,7 @@ class JaegerQuery:
 
     def _ask(self, method: str, request: Any, limit: int) -> JaegerTraces:
         import grpc
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from google.protobuf.message import DecodeError
 
         found = JaegerTraces()
         traces_data = _messages()["TracesData"]
