@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
@@ -17,22 +19,23 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mlotel._runtime import guard
-from mlotel.sdk._exporters import (
-    Backend,
-    LogExporter,
-    MetricsExporter,
-    Pending,
-    TraceExporter,
-    TraceProcessor,
-    make_exporter,
-)
+from mlotel._version import __version__
+from mlotel.sdk._courier import Courier, Lane
+from mlotel.sdk._exporters import LogExporter, MetricsExporter, Patience, Pending, TraceExporter, TraceProcessor
 from mlotel.sdk._limits import span_limits
-from mlotel.sdk._settings import Settings
+from mlotel.sdk._losses import Losses
+from mlotel.sdk._settings import SIGNALS, Settings, Signal
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
+from mlotel.sdk._transport import Answer, make_transport
+from mlotel.sdk.replay import Replayer
+from mlotel.sdk.spool import Spool
+from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
-from mlotel.store.journal import Journal
+
+_SOON_S, _LATER_S, _SELDOM_S = 0.5, 5.0, 30.0
+"""When the spool is looked at again: after something was sent, after nothing was, and where there is no point in it."""
 
 __all__ = ["Collector", "SdkIds", "make_resource", "scraped_provider"]
 
@@ -86,13 +89,28 @@ class Collector:
     """The three providers that send to a collector; None for a signal that is not configured.
 
     The tracer provider is always there: where spans are not exported they may go to the embedded store.
+
+    Args:
+        settings: where to, and what.
+        root: the folder of the store in which is spooled what does not arrive; None where there is none.
+        encoder: makes lines of events.
     """
 
-    def __init__(self, settings: Settings, spool: Journal | None, encoder: LineEncoder) -> None:
+    def __init__(self, settings: Settings, root: Path | None, encoder: LineEncoder) -> None:
         resource = make_resource(settings)
-        self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
-        self._providers: list[Any] = []
         self._settings, self._resource = settings, resource
+        self._losses = Losses()
+        self._spool = None if root is None else Spool(root, self._losses, settings.spool_bytes)
+        self._replayer = None if root is None else Replayer(root, self._send, self._losses, self._spool)
+        self._lanes: dict[Signal, Lane] = {
+            signal: Lane(signal, make_transport(settings, signal), kept=root is not None)
+            for signal in SIGNALS
+            if settings.exports(signal)
+        }
+        self._courier = Courier(self._catch_up, self._hang_up)
+        self._patience = Patience()
+        self._pending: dict[Signal, Pending[Any]] = {}
+        self._providers: list[Any] = []
         self._serving_lock = threading.Lock()
         self._serving: tuple[MeterProvider, MetricsExporter] | None = None
         self._pid = os.getpid()
@@ -104,24 +122,22 @@ class Collector:
         self.tracer_provider = TracerProvider(
             resource=resource, shutdown_on_exit=False, id_generator=SdkIds(), span_limits=span_limits()
         )
-        if settings.exports("traces"):
-            traces = TraceExporter(make_exporter(settings, "traces"), spool, Backend(settings, "traces"))
+        way = self._courier, self._patience, self._spool, self._losses
+        if "traces" in self._lanes:
+            traces = TraceExporter(self._lanes["traces"], *way)
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
-            self._add(traces, self.tracer_provider)
-        if settings.exports("logs"):
-            logs = LogExporter(make_exporter(settings, "logs"), spool, encoder, Backend(settings, "logs"))
+            self._pending["traces"] = traces.pending
+            self._providers.append(self.tracer_provider)
+        if "logs" in self._lanes:
+            logs = LogExporter(self._lanes["logs"], *way, encoder)
             self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
-            self._add(logs, self.logger_provider)
-        if settings.exports("metrics"):
-            numbers = MetricsExporter(make_exporter(settings, "metrics"), Backend(settings, "metrics"))
-            self.meter_provider = MeterProvider(
-                [PeriodicExportingMetricReader(numbers)],
-                _metrics_resource(resource, settings.environment),
-                shutdown_on_exit=False,
-            )
-            self._add(numbers, self.meter_provider)
+            self._pending["logs"] = logs.pending
+            self._providers.append(self.logger_provider)
+        if "metrics" in self._lanes:
+            self.meter_provider, _ = self._add_meters(_metrics_resource(resource, settings.environment))
+            self._losses.count_with(self.meter_provider.get_meter(SCOPE_NAME, __version__))
         self._start_closing()
         if hasattr(os, "register_at_fork"):
             reference = weakref.ref(self)  # a hook cannot be taken away again
@@ -134,54 +150,85 @@ class Collector:
                 if self._pid != os.getpid():
                     self._pid = os.getpid()
                     self._start_closing()  # a forked child has none of its parent's threads
-                numbers = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
-                provider = MeterProvider(
-                    [PeriodicExportingMetricReader(numbers)],
-                    _serving_resource(self._resource, self._settings.environment),
-                    shutdown_on_exit=False,
-                )
-                self._serving = provider, numbers
-                self._add(numbers, provider)
+                self._serving = self._add_meters(_serving_resource(self._resource, self._settings.environment))
             return self._serving[0], True
-
-    def _forget_parent(self) -> None:
-        self._serving_lock = threading.Lock()
-        if self._serving is not None:
-            provider, exporter = self._serving
-            exporter.gate.turn_off()  # its identity is the parent's, and the SDK goes on with it in the child
-            self._providers.remove(provider)
-            self._exporters.remove(exporter)
-            self._serving = None
-        self._close, self._closed = threading.Event(), threading.Event()
-
-    def _start_closing(self) -> None:
-        # started now: at interpreter exit no thread can be started any more (Python 3.12)
-        threading.Thread(target=self._wait_to_close, name="mlotel-close", daemon=True).start()
-
-    def _add(self, exporter: TraceExporter | LogExporter | MetricsExporter, provider: Any) -> None:
-        self._exporters.append(exporter)
-        self._providers.append(provider)
 
     def flush(self) -> bool:
         """Send what waits; return whether all of it arrived or was refused for good."""
         for provider in self._providers:
             provider.force_flush()
-        return not any(exporter.gate.failing for exporter in self._exporters)
+        return not any(lane.failing for lane in self._lanes.values())
 
-    def close(self, seconds: float) -> bool:
-        """Send what waits for `seconds` at most, spool the rest; return whether everything was done by then."""
+    def close(self, until: float) -> bool:
+        """Send what waits, and what was spooled before; spool the rest. Return whether nothing waits any more.
+
+        Args:
+            until: the latest end, in seconds of `time.monotonic`.
+        """
+        left = max(until - time.monotonic(), 0.0)
+        self._patience.seconds = left / 4  # each signal has its turn
         self._close.set()
-        done = self._closed.wait(seconds)
-        if not done:
-            for exporter in self._exporters:
-                exporter.shutdown()  # interrupts the waiting between tries
-            done = self._closed.wait(0.2)
-        for exporter in self._exporters:
-            if not done:
-                exporter.gate.tell()
-            if not isinstance(exporter, MetricsExporter):
-                exporter.pending.drain()  # a backend that takes a request and never answers holds the thread
+        done = self._closed.wait(left * 0.9)
+        self._patience.seconds = 0.0
+        for signal, pending in self._pending.items():
+            if pending.drain():  # a backend that takes a request and never answers holds the thread
+                self._lanes[signal].tell("no answer in time")
+        done = done and not any(lane.failing for lane in self._lanes.values())
+        if done and self._replayer is not None:
+            task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
+            task.wait(lambda _: time.monotonic() >= until)
+        self._losses.say()
+        self._courier.stop()
         return done
+
+    def _add_meters(self, resource: Resource) -> tuple[MeterProvider, MetricsExporter]:
+        exporter = MetricsExporter(self._lanes["metrics"], self._courier, self._patience, self._spool, self._losses)
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource, shutdown_on_exit=False)
+        self._providers.append(provider)
+        return provider, exporter
+
+    def _send(self, signal: Signal, body: bytes, *, json: bool) -> Answer:
+        lane = self._lanes.get(signal)
+        # another process had that signal exported
+        return Answer("later", f"no {signal} are exported") if lane is None else lane.send(body, json=json)
+
+    def _catch_up(self, stop: Callable[[], bool]) -> float:
+        """Send what is in the spool, between other things; return in how many seconds to look again."""
+        if self._replayer is None:
+            return _SELDOM_S
+        if not (pause := self._pause()):
+            done = self._replayer.run(stop)
+            if done.error is None:
+                return _SOON_S if done.sent else _LATER_S
+            pause = self._pause() or _LATER_S
+        return min(pause, _SELDOM_S)
+
+    def _pause(self) -> float:
+        """Return for how many seconds the spool cannot be sent: all that stands in a file goes one way or the other."""
+        traces = self._lanes.get("traces")
+        if traces is None or traces.refused:
+            return _SELDOM_S
+        return max(lane.opens_in for lane in self._lanes.values() if not lane.refused)
+
+    def _hang_up(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
+
+    def _forget_parent(self) -> None:
+        self._serving_lock = threading.Lock()
+        if self._serving is not None:
+            provider, exporter = self._serving
+            exporter.turn_off()  # its identity is the parent's, and the SDK goes on with it in the child
+            self._providers.remove(provider)
+            self._serving = None
+        self._losses.after_fork()
+        if self._spool is not None:
+            self._spool.after_fork()
+        self._close, self._closed = threading.Event(), threading.Event()
+
+    def _start_closing(self) -> None:
+        # started now: at interpreter exit no thread can be started any more (Python 3.12)
+        threading.Thread(target=self._wait_to_close, name="mlotel-close", daemon=True).start()
 
     def _wait_to_close(self) -> None:
         self._close.wait()

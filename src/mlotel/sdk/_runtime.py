@@ -54,8 +54,6 @@ __all__ = [
 ]
 
 EXIT_SECONDS = 2.0
-SPOOL = "spool"
-"""The folder, in that of the store, of what could not be sent."""
 
 _lock = threading.RLock()
 _settings = Settings()
@@ -165,7 +163,8 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
         collectors = list(_retired)
         _retired.clear()
     # a forked child leaves its parent's collector alone
-    done = [collector.close(timeout) for collector in collectors] if here else []
+    until = time.monotonic() + timeout
+    done = [collector.close(until) for collector in collectors] if here else []
     return all(done)
 
 
@@ -316,7 +315,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             # the SDK is loaded where there is something for it to do
             from mlotel.sdk._providers import Collector
 
-            collector = Collector(settings, None if root is None else Journal(root / SPOOL), encoder)
+            collector = Collector(settings, root, encoder)
             provider = collector.tracer_provider
             loggers = loggers or collector.logger_provider
             meters = meters or collector.meter_provider

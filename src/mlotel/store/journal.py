@@ -65,7 +65,7 @@ class _Segment:
     A number that is closed under a writer may already be another file's.
     """
 
-    __slots__ = ("_close", "checked", "day", "fd", "identity", "torn")
+    __slots__ = ("__weakref__", "_close", "checked", "day", "fd", "identity", "torn")
 
     def __init__(self, path: Path, day: int) -> None:
         self._close = os.close
@@ -120,6 +120,7 @@ class Journal:
         self._opening = threading.RLock()
         self._told = False
         self._closed = False
+        self._held: weakref.WeakValueDictionary[str, _Segment] = weakref.WeakValueDictionary()
         if hasattr(os, "register_at_fork"):
             # A registration cannot be taken back, so it must not keep the journal alive.
             reference = weakref.ref(self)
@@ -140,6 +141,16 @@ class Journal:
         """Let go of the segment; lines that come later are dropped."""
         self._closed = True
         self._segment = None
+
+    def roll(self, name: str) -> None:
+        """Begin a new segment with the next line if the one that is written now has this name."""
+        segment = self._held.get(name)
+        if segment is not None:
+            self._drop(segment)
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether a thread may still write to the segment of this name."""
+        return name in self._held
 
     def _append(self, line: bytes) -> bool:
         for attempt in range(3):
@@ -212,7 +223,7 @@ class Journal:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 segment = _Segment(folder / name, int(now // _DAY_S))
             self._retry_at = float("-inf")
-            self._segment = segment
+            self._held[name] = self._segment = segment
             return segment
 
     def _drop(self, segment: _Segment) -> None:
@@ -234,6 +245,7 @@ class Journal:
     def _after_fork(self) -> None:
         """In the child: let go of the parent's segment, and of a lock that another thread held."""
         self._opening = threading.RLock()
+        self._held = weakref.WeakValueDictionary()
         self._segment = None
 
 
