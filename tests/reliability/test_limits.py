@@ -195,7 +195,7 @@ def test_ten_thousand_artifacts(root: Path) -> None:
 
 
 def test_a_run_that_stays_open_for_days(root: Path) -> None:
-    """Five days of heartbeats: the run runs all the time and then has lasted five days, and nothing adds up in memory."""
+    """Five days of heartbeats: it runs all the time, then has lasted five days, and nothing adds up in memory."""
 
     class Clock:
         now = 1_790_000_000 * 10**9
