@@ -34,6 +34,11 @@ _LONGEST_SUFFIX = max(map(len, TABLE_SUFFIXES))
 
 _BLOCK_ROWS = 131_072
 _BLOCK_BYTES = 8 << 20
+# A small file must not cost any amount of memory and time. Writers begin a page after some 20,000 rows, and each has a
+# header; zstd makes a page of one byte 10,000 times smaller, where pages of data become 3 to 100 times smaller.
+_MOST_ROWS_A_BYTE = 10_000
+_MOST_TIMES = 1_000
+_MOST_UNPACKED = 256 << 20
 _ONE_SHOT_NAMES = ("Reader", "Stream", "Cursor", "Iterator", "Scanner")
 
 
@@ -291,6 +296,9 @@ def _from_parquet(path: str, texts: bool) -> TableSource:
         schema = file.schema_arrow
         rows = metadata.num_rows
     bytes_ = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    size = os.path.getsize(path)
+    if rows > _MOST_ROWS_A_BYTE * size or bytes_ > max(_MOST_UNPACKED, _MOST_TIMES * size):
+        raise ArtifactError(f"{rows:,} rows, {bytes_:,} bytes unpacked, in a file of {size:,} bytes: this is no table")
     # Decoded text may be many times larger than its dictionary-encoded pages; still, an estimate keeps wide rows few.
     step = max(64, min(_BLOCK_ROWS, _BLOCK_BYTES * max(rows, 1) // max(bytes_, 1)))
 

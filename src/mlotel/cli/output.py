@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from mlotel.cli.text import clean
+from mlotel.cli.text import REORDERING, clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,7 +23,7 @@ _LONGEST_COMPLAINT = 2000
 _PLAIN = str.maketrans(
     {"×": "x", "·": "-", "–": "-", "−": "-", "…": "...", "→": "->", "↑": "^", "↓": "v", "▸": ">", "∞": "inf", "µ": "u"}
 )
-_RAW_CONTROL = re.compile("[\x7f-\x9f]")
+_RAW_CONTROL = re.compile(f"[\x7f-\x9f\u2028\u2029{REORDERING}]")
 
 
 def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -67,7 +67,7 @@ def print_json_lines(documents: Iterable[object]) -> None:
 
 
 def _printable(text: bytes) -> str:
-    # JSON allows DEL and the C1 controls in strings; terminals may obey them
+    # JSON allows DEL, the C1 controls and marks that reorder text in strings; terminals may obey them
     return _RAW_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text.decode())
 
 

@@ -6,10 +6,24 @@ import re
 
 from mlotel.documents import timestamp
 
-__all__ = ["amount", "bytes_", "clean", "duration", "number", "short_digest", "short_id", "timestamp", "when"]
+__all__ = [
+    "REORDERING",
+    "amount",
+    "bytes_",
+    "clean",
+    "duration",
+    "number",
+    "short_digest",
+    "short_id",
+    "timestamp",
+    "when",
+]
 
-# Control characters, the marks that turn the direction of text around, line separators, halves of surrogate pairs
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+REORDERING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""The marks that turn the direction of text around, as a regular expression has them in a set."""
+
+# Control characters, those marks, line separators, halves of surrogate pairs
+_UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{REORDERING}\ud800-\udfff]")
 _BLANK = re.compile(r"[\t\n\r]+")
 
 

@@ -134,15 +134,33 @@ class Counts:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Counts:
-        """Return what `document` made plain values of."""
+        """Return what `document` made plain values of.
+
+        Raises:
+            KeyError, TypeError, AttributeError: it made them of something else.
+        """
         return cls(
-            document["rows"],
+            _count(document["rows"]),
             {
-                name: FeatureCounts(tuple(each["counts"]), each["type"], None, tuple(each["unseen"]))
+                _text(name): FeatureCounts(
+                    tuple(map(_count, each["counts"])), _text(each["type"]), None, tuple(map(_text, each["unseen"]))
+                )
                 for name, each in document["features"].items()
             },
-            tuple(document["added"]),
+            tuple(map(_text, document["added"])),
         )
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise TypeError("no count where one belongs")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text where one belongs")
+    return value
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from mlotel.drift._plugins import find_detectors
 from mlotel.drift._reference import Reference
 from mlotel.drift.columns import changed
 from mlotel.drift.tolerance import DELTA, LEAST_ROWS, psi
-from mlotel.errors import ConfigurationError, InvalidReferenceError
+from mlotel.errors import ArtifactError, ConfigurationError, InvalidReferenceError
 
 __all__ = ["Episode", "Monitor", "Signal"]
 
@@ -265,17 +265,19 @@ class Monitor:
             InvalidReferenceError: it is none, of another version, or of another reference, whose evidence says nothing
                 about this one.
         """
-        if state.get("format") != FORMAT or state.get("version") != VERSION:
+        if not isinstance(state, Mapping) or state.get("format") != FORMAT or state.get("version") != VERSION:
             raise InvalidReferenceError(f"not the state of a monitor of version {VERSION}: begin without one")
         if state.get("reference") != self._reference.digest:
             raise InvalidReferenceError("the state belongs to another reference: begin without one")
         try:
             read = _State(
-                int(state["windows"]),
+                _whole(state["windows"]),
                 {each.name: _watch(state["features"][each.name]) for each in self._reference.features},
                 {key: Counts.from_document(each) for key, each in state["pending"].items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            for counts in read.pending.values():
+                counts.check(self._reference.features)
+        except (ArtifactError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = f"{type(error).__name__}: {error}"[:200]
             raise InvalidReferenceError(f"the state is damaged ({what}): begin without one") from error
         with self._lock:
@@ -284,9 +286,29 @@ class Monitor:
 
 def _watch(document: Mapping[str, Any]) -> _Watch:
     found = document["episode"]
-    episode = None if found is None else Episode(**{**found, "reasons": tuple(found["reasons"])})
-    evidence = float(document["evidence"])
-    if not math.isfinite(evidence):
-        raise ValueError("no number")
-    since_ns, well, well_ns = (int(document[name]) for name in ("since_ns", "well", "well_ns"))
-    return _Watch(evidence, since_ns, well, well_ns, episode)
+    since_ns, well, well_ns = (_whole(document[name]) for name in ("since_ns", "well", "well_ns"))
+    return _Watch(_number(document["evidence"]), since_ns, well, well_ns, None if found is None else _episode(found))
+
+
+def _episode(document: Mapping[str, Any]) -> Episode:
+    feature, reasons, psi = document["feature"], document["reasons"], document["peak_psi"]
+    if not all(isinstance(each, str) for each in (feature, *reasons)):
+        raise TypeError("no text where one belongs")
+    start_ns, alarm_ns, peak_ns = (_whole(document[name]) for name in ("start_ns", "alarm_ns", "peak_ns"))
+    ends = (document[name] for name in ("end_ns", "recovered_ns"))
+    end_ns, recovered_ns = (None if each is None else _whole(each) for each in ends)
+    peak = None if psi is None else _number(psi)
+    return Episode(feature, start_ns, alarm_ns, peak_ns, peak, tuple(reasons), end_ns, recovered_ns)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or abs(value) >= 1 << 63:
+        raise TypeError("no integer where one belongs")
+    return value
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, str) or not math.isfinite(number):
+        raise TypeError("no number where one belongs")
+    return number
