@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -9,16 +10,32 @@ from hypothesis import strategies as st
 
 import mlotel
 
-__all__ = ["ACTIONS", "KINDS", "Failure", "Other", "Tick", "describe", "drive", "forget", "lines", "source", "steps"]
+__all__ = [
+    "ACTIONS",
+    "EXAMPLES",
+    "KINDS",
+    "OtherError",
+    "ProgramError",
+    "Tick",
+    "describe",
+    "drive",
+    "forget",
+    "identity",
+    "source",
+    "steps",
+    "without_ours",
+]
+
+EXAMPLES = 4000 if os.environ.get("MLOTEL_SOAK") else 60
 
 KINDS = ("generator", "coroutine", "async generator")
 
 
-class Failure(Exception):
+class ProgramError(Exception):
     """What programs raise, and what is thrown into them."""
 
 
-class Other(Exception):
+class OtherError(Exception):
     """What programs raise in its place."""
 
 
@@ -38,7 +55,9 @@ Step = tuple[Any, ...]
 
 
 def _blocks(inner: st.SearchStrategy[list[Step]]) -> st.SearchStrategy[Step]:
-    caught = st.sampled_from(["Failure", "Exception", "BaseException", "GeneratorExit", "(Failure, GeneratorExit)"])
+    caught = st.sampled_from(
+        ["ProgramError", "Exception", "BaseException", "GeneratorExit", "(ProgramError, GeneratorExit)"]
+    )
     then = st.sampled_from(["swallow", "again", "itself", "from", "instead", "from nothing", "note", "return"])
     return st.one_of(
         st.tuples(st.just("except"), inner, caught, then, inner),
@@ -51,7 +70,9 @@ _simple: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("pause"), st.integers(0, 9)),
     st.tuples(st.just("wait"), st.integers(0, 9)),
     st.tuples(st.just("delegate")),
-    st.tuples(st.just("raise"), st.sampled_from(["error", "StopIteration(1)", "StopAsyncIteration()", "Other('new')"])),
+    st.tuples(
+        st.just("raise"), st.sampled_from(["error", "StopIteration(1)", "StopAsyncIteration()", "OtherError('new')"])
+    ),
     st.tuples(st.just("return"), st.integers(0, 9)),
 )
 steps: st.SearchStrategy[list[Step]] = st.recursive(
@@ -64,9 +85,9 @@ _AFTER = {
     "swallow": "pass",
     "again": "raise",
     "itself": "raise caught",
-    "from": "raise Other('from') from caught",
-    "instead": "raise Other('instead')",
-    "from nothing": "raise Other('from nothing') from None",
+    "from": "raise OtherError('from') from caught",
+    "instead": "raise OtherError('instead')",
+    "from nothing": "raise OtherError('from nothing') from None",
     "note": "caught.add_note('seen'); raise",
 }
 
@@ -83,8 +104,7 @@ def lines(program: list[Step], kind: str, indent: str = "    ") -> list[str]:
             case ("wait", value):
                 found.append("pass" if kind == "generator" else f"seen.append(await Tick({value}))")
             case ("delegate",):
-                found.append({"generator": "seen.append((yield from inner()))", "coroutine": "seen.append(await inner())"}
-                             .get(kind, "seen.append([item async for item in inner()])"))  # fmt: skip
+                found.append(f"seen.append({_DELEGATED[kind]})")
             case ("raise", what):
                 found.append(f"raise {what}")
             case ("return", value):
@@ -98,9 +118,20 @@ def lines(program: list[Step], kind: str, indent: str = "    ") -> list[str]:
     return [indent + line for line in found]
 
 
+_DELEGATED = {
+    "generator": "(yield from inner())",
+    "coroutine": "await inner()",
+    "async generator": "[item async for item in inner()]",
+}
 _INNER = {
     "generator": ["def inner():", "    try:", "        yield 'inner'", "    finally:", "        seen.append('inner')"],
-    "coroutine": ["async def inner():", "    try:", "        await Tick('inner')", "    finally:", "        seen.append(1)"],
+    "coroutine": [
+        "async def inner():",
+        "    try:",
+        "        await Tick('inner')",
+        "    finally:",
+        "        seen.append(1)",
+    ],
     "async generator": ["async def inner():", "    yield await Tick('inner')"],
 }
 
@@ -127,13 +158,20 @@ ACTIONS = st.lists(
 )
 
 
+CLOSES = [("close", None)] * 20
+
+
 def drive(kind: str, made: Any, actions: list[tuple[str, Any]], thrown: list[BaseException]) -> list[Any]:
-    """Return what a generator, coroutine or async generator answers to each of `actions`, and to being closed."""
+    """Return what a generator, coroutine or async generator answers to each of `actions`, and to being closed at last.
+
+    It is closed several times: it may yield to that.
+    """
     answers: list[Any] = []
-    started = False
-    for name, value in [*actions, ("close", None)]:
+    started, over = False, False
+    for name, value in [*actions, *CLOSES]:
         told = thrown[value % len(thrown)] if name == "throw" else value
-        started = started or (name == "send" and value is None)
+        over = over or (not started and name != "send")
+        started = started or (not over and value is None)
         try:
             if kind == "async generator":
                 awaitable = {"send": made.asend, "throw": made.athrow}.get(name)
@@ -168,8 +206,8 @@ OURS = mlotel.__file__.removesuffix("__init__.py")
 def describe(error: BaseException | None, known: list[BaseException], depth: int = 0, *, frames: bool = True) -> Any:
     """Return everything of an exception: which it is, its chain, its notes, and its frames but for mlotel's.
 
-    The last item counts mlotel's frames in its traceback. What is thrown into a body that has not begun has the frame of
-    that body without mlotel, and mlotel's with it: `frames` says whether to look at them.
+    The last item counts mlotel's frames in its traceback. What is thrown into a body that has not begun has the frame
+    of that body without mlotel, and mlotel's with it: `frames` says whether to look at them.
     """
     if error is None or depth > 5:
         return None
