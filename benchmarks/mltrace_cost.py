@@ -1,10 +1,15 @@
 """What mltrace 0.17 takes for the questions that `bench_queries.py` asks, among as many runs of the same pipelines.
 
+With ``--write`` it tells what a run takes instead, beside one of mlotel: a function that does nothing, with one
+input and one output by name.
+
 It is no dependency and no part of ``make bench``. Make an environment for it alone, since it needs an old SQLAlchemy::
 
     pip install --no-deps mltrace==0.17
     pip install "sqlalchemy<2" psycopg2-binary pandas joblib click gitpython python-dotenv flask
     python benchmarks/mltrace_cost.py [--uri postgresql://…] RUNS …
+    pip install --editable .
+    python benchmarks/mltrace_cost.py --uri postgresql://… --write
 
 Without ``--uri`` it uses SQLite in memory, as mltrace's own tests do. The tables are filled directly: writing runs one
 by one through mltrace takes tens of milliseconds each. Whatever is in the database that ``--uri`` names is removed.
@@ -17,6 +22,7 @@ import hashlib
 import logging
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -146,12 +152,50 @@ def measure(uri: str, runs: int) -> None:
     store.session.close()
 
 
+def writing(uri: str, runs: int = 50) -> None:
+    """Print what a run takes; mltrace cannot write runs to anything but PostgreSQL."""
+    import mltrace
+
+    import mlotel
+
+    mltrace.set_db_uri(uri)
+    mltrace.create_component("bench", "does nothing", "nobody")
+
+    @mltrace.register("bench", inputs=["read"], outputs=["written"])
+    def theirs() -> int:
+        return 1
+
+    def ours() -> None:
+        with mlotel.component("bench") as run:
+            run.log_input(b"read", "read")
+            run.log_output(b"written", "written")
+
+    with tempfile.TemporaryDirectory() as folder:
+        mlotel.configure(store=folder)
+        found: dict[str, list[float]] = {"mltrace": [], "mlotel": []}
+        for number in range(runs + 1):
+            for name, call, count in (("mltrace", theirs, 1), ("mlotel", ours, 20)):
+                start = time.perf_counter()
+                for _ in range(count):
+                    call()
+                if number:
+                    found[name].append((time.perf_counter() - start) / count)
+        mlotel.shutdown()
+    took = {name: statistics.median(seconds) * 1e3 for name, seconds in found.items()}
+    print(f"a run with one input and one output, ms: mltrace {took['mltrace']:.1f}, mlotel {took['mlotel']:.3f}")
+    print(f"mltrace beside mlotel: {took['mltrace'] / took['mlotel']:,.0f} ×   goal ≥ 50")
+
+
 def main() -> int:
     """Measure each number of runs that is asked for."""
     parser = argparse.ArgumentParser(description="What mltrace takes.")
     parser.add_argument("runs", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--uri", default="test", help="a PostgreSQL database that may be emptied")
+    parser.add_argument("--write", action="store_true", help="what a run takes, instead")
     options = parser.parse_args()
+    if options.write:
+        writing(options.uri)
+        return 0
     for runs in options.runs:
         measure(options.uri, runs)
     return 0
