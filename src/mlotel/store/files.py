@@ -276,11 +276,14 @@ class FileStore(IndexedStore):
         enough = offset + left
         # A file that cannot be read (removed this moment, say) is tried again at the next question.
         with contextlib.suppress(OSError):
-            for line, begin, ended in self._segments.lines(name, offset):
+            for lines in self._segments.blocks(name, offset, left):
                 # A JSON object cannot be cut so that it still is one: a whole one needs no newline.
-                if ended or (line.endswith(b"}") and ingest.complete(line)):
-                    ingest.line(line, (number, begin, len(line)))
-                    offset = begin + len(line) + ended
+                if not lines[-1].endswith(b"\n") and not ingest.complete(lines[-1]):
+                    lines.pop()
+                for line in lines:
+                    content = line.rstrip(b"\n")
+                    ingest.line(content, (number, offset, len(content)))
+                    offset += len(line)
                 if offset >= enough:
                     break
         return offset

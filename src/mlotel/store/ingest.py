@@ -33,13 +33,33 @@ __all__ = ["Ingest"]
 _BATCH = 20_000
 _CACHE = 50_000
 _KNOWN = 2**20
+_IO_WIDTH = 12
 _PLACEHOLDERS = ", ".join("?" * len(RunRow._fields))
 _UPDATE = ", ".join(f'"{field}" = ?{number}' for number, field in enumerate(RunRow._fields, 1))
+# The rest of a run's row: no trace, no span; open, and not by a span.
+_NOTHING_KNOWN = (None,) * 6 + (0, 0) + (None,) * 7
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
 _RUN_EVENTS = frozenset(
     {events.MLOTEL_RUN_START, events.MLOTEL_RUN_HEARTBEAT, events.MLOTEL_RUN_END, events.MLOTEL_ARTIFACT_MANIFEST}
 )
 
+
+# All that is read of the attributes of spans; the others need not be put into a dictionary.
+_OF_SPANS = frozenset(
+    {
+        A.MLOTEL_ARTIFACT_DIGEST,
+        A.MLOTEL_ARTIFACT_NAME,
+        A.MLOTEL_ARTIFACT_ROWS,
+        A.MLOTEL_ARTIFACT_SIZE,
+        A.MLOTEL_ARTIFACT_URI,
+        A.MLOTEL_COMPONENT_NAME,
+        A.MLOTEL_IO_DIRECTION,
+        A.MLOTEL_PARENT_SPAN_ID,
+        A.MLOTEL_RECORD_KEY_HASH,
+        A.MLOTEL_RUN_ID,
+        A.MLOTEL_RUN_STATE,
+    }
+)
 
 # Number of the segment, first byte, length: a Place, without the price of making one for every line.
 _Place = tuple[int, int, int]
@@ -63,11 +83,14 @@ class Ingest:
         self._index = index
         self._parser = LineParser()
         self._runs: dict[str, RunDraft] = {}
+        self._changed: dict[int, RunDraft] = {}
         self._names: dict[str, int] = {}
-        self._io: list[tuple[Any, ...]] = []
+        # Rows one after another: the cycle collector would look at a tuple for each.
+        self._io: list[int | None] = []
         self._starts: list[tuple[bytes, _Place]] = []
         self._dependencies: list[tuple[int, int]] = []
         self._keyed: list[tuple[int, ...]] = []
+        self._gathered = 0
         execute = index.connection.execute
         self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
         # Numbers of the runs that are in the index and not in `_runs`; None where they are not known.
@@ -78,15 +101,25 @@ class Ingest:
 
         `place` is where it stands: number of the segment, first byte, length.
         """
-        if line.startswith(_LOGS) and _START in line:
+        span = self._parser.span(line)
+        if span is not None:
+            try:
+                self._span(span, place)
+            except BAD_SHAPE:
+                self.skipped += 1
+            self._gathered += 1
+        elif line.startswith(_LOGS) and _START in line:
             self._starts.append((line, place))  # there may be nothing new in it when others have been read
+            self._gathered += 1
         else:
             self._read(line, place)
-        if len(self._io) >= _BATCH or len(self._starts) >= _BATCH or len(self._runs) >= _CACHE:
+        if self._gathered >= _BATCH:
             self.flush()
 
     def complete(self, line: bytes) -> bool:
-        """Whether `line` is a whole JSON document, and not the beginning of one that is still being written."""
+        """Whether `line` is a whole JSON object, and not the beginning of one that is still being written."""
+        if not line.endswith(b"}"):
+            return False
         try:
             self._parser.items(line)
         except ValueError:
@@ -108,18 +141,21 @@ class Ingest:
                 self._read(line, place)
         self._starts.clear()
         connection = self._index.connection
-        new = [run.row() for run in self._runs.values() if run.new]
+        new = [run.row() for run in self._changed.values() if run.new]
         connection.executemany(f"INSERT INTO run VALUES ({_PLACEHOLDERS})", new)
-        changed = [run.row() for run in self._runs.values() if run.changed and not run.new]
+        changed = [run.row() for run in self._changed.values() if not run.new]
         connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
-        connection.executemany("INSERT OR IGNORE INTO io VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._io)
+        for run in self._changed.values():
+            run.new = False
+        self._changed.clear()
+        rows = zip(*[iter(self._io)] * _IO_WIDTH, strict=True)
+        connection.executemany(f"INSERT OR IGNORE INTO io VALUES (NULL{', ?' * _IO_WIDTH})", rows)
         self._io.clear()
         connection.executemany("INSERT OR IGNORE INTO dependency VALUES (?, ?)", self._dependencies)
         self._dependencies.clear()
         connection.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?, ?, ?)", self._keyed)
         self._keyed.clear()
-        for run in self._runs.values():
-            run.new = run.changed = False
+        self._gathered = 0
         if len(self._runs) >= _CACHE:
             self._keep_open_runs()
 
@@ -146,6 +182,7 @@ class Ingest:
             if line and not line.isspace():
                 self.skipped += 1
             return
+        self._gathered += len(items)
         bad = 0
         for item in items:
             is_span, content, _ = item
@@ -173,24 +210,27 @@ class Ingest:
         return run is not None and bool(run.by_span)
 
     def _span(self, span: dict[str, Any], place: _Place) -> None:
-        raw = {attribute["key"]: attribute["value"] for attribute in span.get("attributes") or ()}
-        run_id = raw.get(A.MLOTEL_RUN_ID)
-        if run_id is None:
+        raw: dict[str, Any] = {}
+        wanted = _OF_SPANS
+        for attribute in span.get("attributes") or ():
+            key = attribute["key"]
+            if key in wanted:
+                raw[key] = attribute["value"]
+        if A.MLOTEL_RUN_ID not in raw:
             return
-        if (record := raw.get(A.MLOTEL_RECORD_KEY_HASH)) is not None:
-            self._keyed_span(span, record["stringValue"], place)
-        direction = raw.get(A.MLOTEL_IO_DIRECTION)
-        if direction is not None:
-            self._io_span(span, raw, run_id["stringValue"], direction["stringValue"] == "output", place)
+        if A.MLOTEL_RECORD_KEY_HASH in raw:
+            self._keyed_span(span, raw[A.MLOTEL_RECORD_KEY_HASH]["stringValue"], place)
+        if A.MLOTEL_IO_DIRECTION in raw:
+            self._io_span(span, raw, place)
         elif A.MLOTEL_COMPONENT_NAME in raw:
-            self._run_span(span, raw, run_id["stringValue"], place)
+            self._run_span(span, raw, place)
 
     def _keyed_span(self, span: dict[str, Any], key_hash: str, place: _Place) -> None:
         trace_numbers(span["traceId"])
         _time(span["startTimeUnixNano"])
         self._keyed.append((span_number(key_hash), span_number(span["spanId"]), *place))
 
-    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, place: _Place) -> None:
+    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], place: _Place) -> None:
         trace_hi, trace_lo = trace_numbers(span["traceId"])
         number = span_number(span["spanId"])
         start = _time(span["startTimeUnixNano"])
@@ -198,59 +238,54 @@ class Ingest:
         component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
         said = raw.get(A.MLOTEL_RUN_STATE)
         state = span_state(None if said is None else said.get("stringValue"), span.get("status") or {})
-        run = self._run(run_id)
+        run = self._run(raw[A.MLOTEL_RUN_ID]["stringValue"])
         if run.by_span:
             return
         run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
         run.start, run.component = start, component
         run.parent = _parent(raw, span.get("parentSpanId"))
         run.state = _STATE_NUMBERS[state]
-        run.by_span = run.changed = True
+        run.by_span = True
         run.end_segment, run.end_offset, run.end_length = place
         # The span says all that the start record said.
         run.seen = run.start_segment = run.start_offset = run.start_length = None
+        self._changed[run.id] = run
         if links := span.get("links"):
             found = dependencies_of(links, decode_attributes(span["attributes"]))
             self._dependencies += [(run.id, span_number(link.span_id)) for link in found]
 
-    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], run_id: str, output: bool, place: _Place) -> None:
+    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], place: _Place) -> None:
         number = span_number(span["spanId"])
         time = _time(span["startTimeUnixNano"])
-        if output and span_state(None, span.get("status") or {}) == "failed":
-            return  # the write failed: there is nothing that anybody could read
-        name = raw.get(A.MLOTEL_ARTIFACT_NAME)
-        digest = raw.get(A.MLOTEL_ARTIFACT_DIGEST)
-        uri = raw.get(A.MLOTEL_ARTIFACT_URI)
-        flags = OUTPUT if output else 0
-        for key in (A.MLOTEL_ARTIFACT_ROWS, A.MLOTEL_ARTIFACT_SIZE):
-            count = raw.get(key)
-            if count is not None and int(count["intValue"]) == 0:
-                flags |= EMPTY
-        link = None
-        if not output:  # the links of a write span say what it is derived from
+        flags = link = name = uri = digest = None
+        if raw[A.MLOTEL_IO_DIRECTION]["stringValue"] == "output":
+            if "status" in span and span_state(None, span["status"] or {}) == "failed":
+                return  # the write failed: there is nothing that anybody could read
+            flags = OUTPUT
+        else:  # the links of a write span say what it is derived from
+            flags = 0
             for candidate in span.get("links") or ():
                 link = span_number(candidate["spanId"])
                 break
-        run = self._run(run_id)
+        if (said := raw.get(A.MLOTEL_ARTIFACT_ROWS)) is not None and int(said["intValue"]) == 0:
+            flags |= EMPTY
+        if (said := raw.get(A.MLOTEL_ARTIFACT_SIZE)) is not None and int(said["intValue"]) == 0:
+            flags |= EMPTY
+        if (said := raw.get(A.MLOTEL_ARTIFACT_NAME)) is not None:
+            text = said["stringValue"]
+            name = self._names.get(text) or self._name(text)
+        if (said := raw.get(A.MLOTEL_ARTIFACT_URI)) is not None:
+            uri = uri_number(said["stringValue"])
+        if (said := raw.get(A.MLOTEL_ARTIFACT_DIGEST)) is not None:
+            digest = digest_number(said["stringValue"])
+        run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
+        run = self._runs.get(run_id) or self._run(run_id)
         if run.trace_hi is None:
             run.trace_hi, run.trace_lo = trace_numbers(span["traceId"])
             parent = span.get("parentSpanId")
             run.span = span_number(parent) if parent else None
-            run.changed = True
-        self._io.append(
-            (
-                number,
-                run.id,
-                0,
-                flags,
-                None if name is None else self._name(name["stringValue"]),
-                None if uri is None else uri_number(uri["stringValue"]),
-                None if digest is None else digest_number(digest["stringValue"]),
-                time,
-                link,
-                *place,
-            )
-        )
+            self._changed[run.id] = run
+        self._io += number, run.id, 0, flags, name, uri, digest, time, link, *place
 
     def _record(self, item: Item, place: _Place) -> None:
         record = item.content
@@ -269,19 +304,19 @@ class Ingest:
             run.span, run.component, run.start = span, component, time
             run.parent = _parent(raw, None)
             run.start_segment, run.start_offset, run.start_length = place
-            run.changed = True
+            self._changed[run.id] = run
         elif event == events.MLOTEL_RUN_HEARTBEAT:
             run = self._run(run_id)
             if not run.by_span and time > (run.seen or 0):
                 run.seen = time
-                run.changed = True
+                self._changed[run.id] = run
         elif event == events.MLOTEL_RUN_END:
             said = raw[A.MLOTEL_RUN_STATE]["stringValue"]
             run = self._run(run_id)
             if not run.by_span:
                 run.state = _STATE_NUMBERS[span_state(said, {})]
                 run.end_segment, run.end_offset, run.end_length = place
-                run.changed = True
+                self._changed[run.id] = run
         else:
             self._manifest(item, raw, run_id, time, place)
 
@@ -291,22 +326,21 @@ class Ingest:
         flags = OUTPUT if said is not None and said["stringValue"] == "output" else 0
         entries = entries_of(item)
         run = self._run(run_id)
+        self._gathered += len(entries)
         first = first_of(decode_attributes(item.content.get("attributes") or ()))
         for number, entry in enumerate(entries, first + 1):
             name, digest, uri = entry.get("name"), entry.get("digest"), entry.get("uri")
-            self._io.append(
-                (
-                    span,
-                    run.id,
-                    number,
-                    flags | (EMPTY if entry.get("size") == 0 else 0),
-                    None if name is None else self._name(str(name)),
-                    None if uri is None else uri_number(str(uri)),
-                    None if digest is None else digest_number(str(digest)),
-                    time,
-                    None,
-                    *place,
-                )
+            self._io += (
+                span,
+                run.id,
+                number,
+                flags | (EMPTY if entry.get("size") == 0 else 0),
+                None if name is None else self._name(str(name)),
+                None if uri is None else uri_number(str(uri)),
+                None if digest is None else digest_number(str(digest)),
+                time,
+                None,
+                *place,
             )
 
     def _annotation(self, item: Item, place: _Place) -> None:
@@ -329,9 +363,9 @@ class Ingest:
                 sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
                 row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
             if row is None:
-                row = (self._next_run, run_hi, run_lo, *[None] * 6, 0, 0, *[None] * 7)
+                run = RunDraft((self._next_run, run_hi, run_lo, *_NOTHING_KNOWN), True)
                 self._next_run += 1
-                run = RunDraft(row, True)
+                self._changed[run.id] = run
             else:
                 run = RunDraft(row, False)
             self._runs[run_id] = run

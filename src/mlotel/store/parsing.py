@@ -46,6 +46,17 @@ class LineParser:
         self._records: _Beginning = (b"\n", 0, ())
         self._known: dict[bytes, Sequence[Mapping[str, Any]]] = {}
 
+    def span(self, line: bytes) -> dict[str, Any] | None:
+        """The span of a line that holds one, and begins like the last such line; None of any other line."""
+        beginning, start, _ = self._spans
+        if line.startswith(beginning) and line.endswith(_TAIL):
+            try:
+                span: dict[str, Any] = loads(line[start : -len(_TAIL)])
+            except ValueError:  # several items, or something after the list
+                return None
+            return span
+        return None
+
     def items(self, line: bytes) -> Sequence[Item]:
         """The spans and log records of one line (without its newline), other signals left out.
 

@@ -84,9 +84,9 @@ _COLUMNS = attrgetter(*RunRow._fields)
 
 
 class RunDraft:
-    """A run's row while lines are read: `new` if it is in no table yet, `changed` since it was last written."""
+    """A run's row while lines are read: `new` if it is in no table yet."""
 
-    __slots__ = ("changed", "new", *RunRow._fields)
+    __slots__ = ("new", *RunRow._fields)
 
     id: int
     run_hi: int
@@ -113,7 +113,7 @@ class RunDraft:
             self.parent, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
             self.end_segment, self.end_offset, self.end_length,
         ) = row  # fmt: skip
-        self.new = self.changed = new
+        self.new = new
 
     def row(self) -> tuple[Any, ...]:
         """The values of the columns, in order."""

@@ -133,19 +133,17 @@ class Segments:
             sizes[name] = (status.st_ino, status.st_size)
         return sizes
 
-    def lines(self, name: str, offset: int) -> Iterator[tuple[bytes, int, bool]]:
-        """The lines of a file from `offset` on: without their newline, where each begins, and whether it has ended.
+    def blocks(self, name: str, offset: int, least: int) -> Iterator[list[bytes]]:
+        """The lines of a file from `offset` on, with their newlines; so many at once that they have `least` bytes.
 
-        Only the last one may be without its end. Raises OSError where the file cannot be read.
+        Only the last of all may be without its newline. Raises OSError where the file cannot be read.
         """
         with open(self.folder / name, "rb", buffering=_BUFFER) as file:
             file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):  # what is appended to it meanwhile belongs to it
-                    yield line, offset, False
-                    return
-                yield line[:-1], offset, True
-                offset += len(line)
+            ended = True
+            while ended and (lines := file.readlines(min(least, _BUFFER))):
+                ended = lines[-1].endswith(b"\n")  # else what is appended to it meanwhile belongs to it
+                yield lines
 
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""
