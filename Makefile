@@ -5,6 +5,8 @@ DEMO := .venv-demo
 LOWEST := .venv-lowest
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
+# Tests of one file run in one process, those on the stack in one, too (tests/conftest.py).
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -24,13 +26,19 @@ demo-stack: $(DEMO)/.ready stack-up ## send the same to the real collector, Jaeg
 
 .PHONY: test test-fast test-lowest stack-check python-check
 test: stack-check $(DEV)/.ready ## run all tests, also on the real stack (Go >= 1.24; root, or Prometheus, Chromium and Java on PATH)
-	@$(DEV)/bin/python -m pytest
+	@$(PYTHON) tools/stack.py build
+	@$(DEV)/bin/python $(PYTEST)
 
 test-fast: $(DEV)/.ready ## run the tests that need neither stack, nor browser, nor Java
-	@$(DEV)/bin/python -m pytest -m "not stack and not browser and not spark"
+	@$(DEV)/bin/python $(PYTEST) -m "not stack and not browser and not spark"
 
 test-lowest: $(LOWEST)/.ready ## the same on the lowest versions declared
-	@$(LOWEST)/bin/python -m pytest -m "not stack and not browser and not spark and not tools"
+	@$(LOWEST)/bin/python $(PYTEST) -m "not stack and not browser and not spark and not tools"
+
+.PHONY: soak
+soak: stack-check $(DEV)/.ready ## run the reliability tests in full: hundreds of killed processes, a million runs, an hour's outage
+	@$(PYTHON) tools/stack.py build
+	@MLOTEL_SOAK=1 $(DEV)/bin/python -m pytest tests/reliability
 
 # Before anything is downloaded: what cannot be tested here is told first.
 stack-check: python-check

@@ -20,6 +20,15 @@ if not any(point.value == "mlotel.testing" for point in entry_points(group="pyte
     pytest_plugins.append("mlotel.testing")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a process of pytest-xdist take whole files, and one all tests on the stack or Spark, to start these once."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        shared = next((name for name in ("stack", "spark") if item.get_closest_marker(name)), None)
+        item.add_marker(pytest.mark.xdist_group(shared or item.location[0]))
+
+
 # how long an example takes, says how loaded the machine is
 settings.register_profile("mlotel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mlotel")
