@@ -53,8 +53,11 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 @contextmanager
-def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Callable[[], None]]]:
-    """The same, of a program that says something and waits for an answer; what it warns of is to be one line."""
+def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Callable[[], None], list[str]]]:
+    """The same, of a program that says something and waits for an answer.
+
+    Gives what hears it, what answers it, and a list that holds what it wrote to standard error when it has ended.
+    """
     talk = """
         def say(text):
             print(text, flush=True)
@@ -78,10 +81,10 @@ def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Calla
             told.write("\n")
             told.flush()
 
-        yield lambda: heard.readline().rstrip("\n"), answer
-        complaints = process.stderr.read()
+        complaints: list[str] = []
+        yield lambda: heard.readline().rstrip("\n"), answer, complaints
+        complaints.append(process.stderr.read())
     assert process.returncode == 0, complaints
-    assert len(complaints.splitlines()) == 1, complaints
 
 
 def recording(source: str, store: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -77,7 +77,11 @@ class Lane:
         if self.failing:
             return
         self.failing = True
-        then = "kept, and sent once it takes them, or by 'mlotel replay'" if self._kept else "lost: there is no store"
+        then = (
+            "kept, and sent once it takes them, or by 'mlotel replay'"
+            if self._kept
+            else "kept in memory, as far as there is room: there is no store"
+        )
         logger.warning(
             "mlotel: %s could not be sent to %s (%s): they are %s", self.signal, self._transport.endpoint, detail, then
         )

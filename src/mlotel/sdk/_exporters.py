@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from mlotel._forks import after_in_child
 from mlotel._runtime import describe
 from mlotel.sdk._courier import Courier, Lane
+from mlotel.sdk._held import Held
 from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._transport import Answer
@@ -55,13 +56,13 @@ class Pending(Generic[T]):
     Args:
         item: What an item is.
         encode: Makes an item a line of OTLP/JSON.
-        spool: Where lines go; None where there is no place for them.
+        spool: Where lines go.
         losses: Where is counted what has no place.
         limit: How many items may wait; the oldest goes to the spool then.
     """
 
     def __init__(
-        self, item: Item, encode: Callable[[T], bytes], spool: Spool | None, losses: Losses, limit: int
+        self, item: Item, encode: Callable[[T], bytes], spool: Spool | Held, losses: Losses, limit: int
     ) -> None:
         self.item = item
         self.losses = losses
@@ -70,7 +71,7 @@ class Pending(Generic[T]):
         self._limit = limit
         self._on_their_way: Sequence[int] = ()
         self._items: dict[int, T] = {}
-        self._underway = None if spool is None else Underway(spool.root)
+        self._underway = Underway(spool.root) if isinstance(spool, Spool) else None
         after_in_child(self._forget)
 
     def add(self, key: int, item: T) -> None:
@@ -109,11 +110,7 @@ class Pending(Generic[T]):
         """Spool items that did not arrive, or of which nobody knows."""
         for key in keys:
             item = self._items.pop(key, None)
-            if item is None:
-                continue
-            if self._spool is None:
-                self.losses.dropped(self.item, 1, "no_store", None)  # the lane has said so
-            else:
+            if item is not None:
                 self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
             if self._underway is not None:
                 self._underway.done((key,))
@@ -196,7 +193,7 @@ class TraceProcessor(BatchSpanProcessor):
 class TraceExporter(_Exporter[ReadableSpan], SpanExporter):
     """Sends spans to the collector, or spools them."""
 
-    def __init__(self, lane: Lane, courier: Courier, patience: Patience, spool: Spool | None, losses: Losses) -> None:
+    def __init__(self, lane: Lane, courier: Courier, patience: Patience, spool: Spool | Held, losses: Losses) -> None:
         limit = _queue_size("OTEL_BSP")
         super().__init__(lane, courier, patience, Pending("span", SpanLines().span, spool, losses, limit))
 
@@ -221,7 +218,7 @@ class LogExporter(_Exporter[Event], LogRecordExporter):
         lane: Lane,
         courier: Courier,
         patience: Patience,
-        spool: Spool | None,
+        spool: Spool | Held,
         losses: Losses,
         encoder: LineEncoder,
     ) -> None:

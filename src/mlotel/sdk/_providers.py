@@ -23,6 +23,7 @@ from mlotel._runtime import guard
 from mlotel._version import __version__
 from mlotel.sdk._courier import Courier, Lane
 from mlotel.sdk._exporters import LogExporter, MetricsExporter, Patience, Pending, TraceExporter, TraceProcessor
+from mlotel.sdk._held import MOST_HELD, Held
 from mlotel.sdk._limits import span_limits
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._settings import SIGNALS, Settings, Signal
@@ -113,7 +114,13 @@ class Collector:
         self._settings, self._resource = settings, resource
         self._losses = Losses()
         self._spool = None if root is None else Spool(root, self._losses, settings.spool_bytes)
-        self._replayer = None if root is None else Replayer(root, self._send, self._losses, self._spool)
+        self._replayer: Replayer | Held
+        self._keeper: Spool | Held
+        if self._spool is None:
+            self._keeper = self._replayer = Held(self._send, self._losses, min(settings.spool_bytes, MOST_HELD))
+        else:
+            self._keeper = self._spool
+            self._replayer = Replayer(self._spool.root, self._send, self._losses, self._spool)
         self._lanes: dict[Signal, Lane] = {
             signal: Lane(signal, make_transport(settings, signal), kept=root is not None)
             for signal in SIGNALS
@@ -138,7 +145,7 @@ class Collector:
             id_generator=SdkIds(),
             span_limits=span_limits(),
         )
-        way = self._courier, self._patience, self._spool, self._losses
+        way = self._courier, self._patience, self._keeper, self._losses
         if "traces" in self._lanes:
             traces = TraceExporter(self._lanes["traces"], *way)
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
@@ -191,9 +198,11 @@ class Collector:
             if pending.drain():  # a backend that takes a request and never answers holds the thread
                 self._lanes[signal].tell("no answer in time")
         done = done and not any(lane.failing for lane in self._lanes.values())
-        if done and self._replayer is not None:
+        if done:
             task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
             task.wait(lambda _: time.monotonic() >= until)
+        if isinstance(self._keeper, Held):
+            self._keeper.give_up()
         self._losses.say()
         self._courier.stop()
         return done
@@ -212,8 +221,6 @@ class Collector:
 
     def _catch_up(self, stop: Callable[[], bool]) -> float:
         """Send what is in the spool, between other things; return in how many seconds to look again."""
-        if self._replayer is None:
-            return _SELDOM_S
         if not (pause := self._pause()):
             done = self._replayer.run(stop)
             if done.error is None:

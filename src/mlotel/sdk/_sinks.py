@@ -15,10 +15,11 @@ from opentelemetry.trace import SpanContext
 from mlotel._forks import Lock
 from mlotel._runtime import EventSink
 from mlotel._span_room import fitting
+from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
-__all__ = ["Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
+__all__ = ["CountedLines", "Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 
 
 class JournalEvents:
@@ -123,6 +124,21 @@ class LoggerEvents:
                 event_name=name,
             )
         )
+
+
+class CountedLines:
+    """Lines on their way to the store, of which those are counted that it does not take."""
+
+    def __init__(self, lines: Lines, losses: Losses) -> None:
+        self._lines = lines
+        self._losses = losses
+
+    def append(self, line: bytes) -> bool:
+        taken = self._lines.append(line)
+        if not taken:
+            item: Item = "log_record" if line.startswith(b'{"resourceLogs"') else "span"
+            self._losses.dropped(item, 1, "store_unwritable", None)  # the store has said so
+        return taken
 
 
 class NoEvents:

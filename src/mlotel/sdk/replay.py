@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from mlotel.errors import ConfigurationError
 from mlotel.sdk._losses import Item, Losses
@@ -23,9 +23,9 @@ from mlotel.sdk._transport import Answer, make_transport
 from mlotel.sdk._underway import recover
 from mlotel.sdk.spool import METRICS_SUFFIX, SPOOL, UNANSWERED, Spool, Spooled, is_written, points, spooled
 
-__all__ = ["Replayed", "Replayer", "replay"]
+__all__ = ["BATCH", "LineSender", "Replayed", "Replayer", "Sending", "batches", "replay"]
 
-_BATCH = 200  # lines in a request: some 300 KB
+BATCH = 200  # lines in a request: some 300 KB
 _SIGNALS: dict[bytes, Signal] = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
 _ITEMS: dict[Signal, Item] = {"traces": "span", "logs": "log_record", "metrics": "metric"}
 _END = b"]}\n"
@@ -91,7 +91,9 @@ def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None
 class Sending(Protocol):
     """Sends a request of a signal."""
 
-    def __call__(self, signal: Signal, body: bytes, *, json: bool) -> Answer: ...
+    def __call__(self, signal: Signal, body: bytes, *, json: bool) -> Answer:
+        """Send it, and return what became of it."""
+        ...
 
 
 class Replayer:
@@ -110,6 +112,7 @@ class Replayer:
     ) -> None:
         self._root = root
         self._send = send
+        self._sender = LineSender(send, losses)
         self._losses = losses
         self._spool = spool
         self._wait_s = wait_s
@@ -170,8 +173,8 @@ class Replayer:
         progress = _Progress(file.path)
         with open(file.path, "rb") as lines:
             lines.seek(progress.sent)
-            for prefix, batch in _batches(lines):
-                self._send_batch(prefix, batch, progress, done)
+            for prefix, batch in batches(lines):
+                self._sender.send(prefix, batch, progress, done)
                 if done.error is not None or stop():
                     return
         if not written:
@@ -181,7 +184,31 @@ class Replayer:
         elif self._spool is not None:
             self._spool.begin_anew(file.path)  # so that it can be removed next time
 
-    def _send_batch(self, prefix: bytes, batch: list[bytes], progress: _Progress, done: Replayed) -> None:
+
+class Progress(Protocol):
+    """How far lines have been sent, and what may have arrived."""
+
+    def attempt(self, batch: list[bytes]) -> int: ...
+
+    def not_arrived(self) -> None: ...
+
+    def arrived(self, batch: list[bytes]) -> None: ...
+
+
+class LineSender:
+    """Sends lines of OTLP/JSON, many in one request.
+
+    Args:
+        send: sends a request.
+        losses: where is counted what is refused, and what was sent twice.
+    """
+
+    def __init__(self, send: Sending, losses: Losses) -> None:
+        self._send = send
+        self._losses = losses
+
+    def send(self, prefix: bytes, batch: list[bytes], progress: Progress, done: Replayed) -> None:
+        """Send lines of one signal, which begin with `prefix`; `progress` and `done` are told what became of them."""
         whole = [line for line in batch if prefix and line.endswith(_END)]
         if not whole:  # blank, or torn when the disk was full
             done.rejected += sum(bool(line.strip()) for line in batch)
@@ -196,7 +223,7 @@ class Replayer:
             progress.not_arrived()
             for line in batch:
                 if done.error is None:
-                    self._send_batch(prefix, [line], progress, done)
+                    self.send(prefix, [line], progress, done)
             return
         if answer.outcome == "unanswered":
             done.error = answer.detail
@@ -262,15 +289,15 @@ class _Progress:
             os.close(file)
 
 
-def _batches(file: BinaryIO) -> Iterator[tuple[bytes, list[bytes]]]:
+def batches(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
     """Yield runs of finished lines of one signal, with what they begin with (nothing: lines of no known form)."""
     batch: list[bytes] = []
     prefix = b""
-    for line in file:
+    for line in lines:
         if not line.endswith(b"\n"):
             break
         found = next((known for known in _SIGNALS if line.startswith(known)), b"")
-        if batch and (found != prefix or len(batch) >= _BATCH):
+        if batch and (found != prefix or len(batch) >= BATCH):
             yield prefix, batch
             batch = []
         prefix = found
