@@ -281,9 +281,21 @@ def open_path(path: str | os.PathLike[str], *, texts: bool = False) -> TableSour
     if suffix is None:
         raise ArtifactError(f"{name}: not a table file (known suffixes: {', '.join(TABLE_SUFFIXES)})")
     try:
-        return _from_parquet(name, texts) if suffix == ".parquet" else _from_ipc(name)
+        source = _from_parquet(name, texts) if suffix == ".parquet" else _from_ipc(name)
+        _names(source.schema)  # of a damaged file they may be no text
     except Exception as error:
         raise ArtifactError(f"{name}: cannot be read as a table: {_first_line(error)}") from error
+    return source
+
+
+def _names(fields: Iterable[pa.Field]) -> list[str]:
+    """Return the names of fields, and of those in them. Raises UnicodeDecodeError."""
+    found: list[str] = []
+    for each in fields:
+        found.append(each.name)
+        if each.type.num_fields:
+            found += _names(each.type.field(index) for index in range(each.type.num_fields))
+    return found
 
 
 def _from_parquet(path: str, texts: bool) -> TableSource:
