@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from collected_runs import collector
 from killed_children import run_program
-from otlp_sink import Sink, otlp_sink
+from otlp_sink import Sink
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
@@ -83,7 +84,9 @@ ENDINGS = {
         "MemoryError",
     ),
     "end of the interpreter with an open run": Ending(OPEN, 0, "lost"),
-    "end of the interpreter with an open run in a daemon thread": Ending(THREAD.format("time.sleep(60)", True), 0, "lost"),
+    "end of the interpreter with an open run in a daemon thread": Ending(
+        THREAD.format("time.sleep(60)", True), 0, "lost"
+    ),
     "os.execv": Ending(RUN.format("os.execv(sys.executable, [sys.executable, '-c', ''])"), 0, "lost"),
 }
 
@@ -141,31 +144,23 @@ def test_what_the_store_keeps(in_store: tuple[dict[str, int], Path], name: str) 
     with FileStore(root) as store:
         (run,) = store.runs(component=name)
         before = [run for run in store.runs(component="before") if run.attributes[f"{A.MLOTEL_PARAM}.ending"] == name]
-        assert (run.state, run.attributes.get(A.ERROR_TYPE), [a.name for a in run.inputs]) == (ending.state, ending.error, ["in"])
+        assert (run.state, run.attributes.get(A.ERROR_TYPE), [a.name for a in run.inputs]) == (
+            ending.state,
+            ending.error,
+            ["in"],
+        )
         assert [run.state for run in before] == ["ok"]
         assert (store.status().torn, store.status().skipped) == (0, 0)
-
-
-REPLAY = """
-import sys
-from pathlib import Path
-from mlotel.sdk.spool import replay
-done = replay(Path(".mlotel"), sys.argv[1])
-assert (done.kept, done.rejected, done.error) == (0, 0, None), done
-"""
 
 
 @pytest.fixture(scope="module")
 def at_collector(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], Sink]:
     """The statuses, and what arrived by the processes themselves and by a replay afterwards."""
     folder = tmp_path_factory.mktemp("endings")
-    (folder / ".mlotel").mkdir()
-    with otlp_sink() as sink:
-        statuses = end_all(folder, OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint, MLOTEL_STORE="")
-        replayed = run_program(REPLAY, folder, sink.endpoint)
-    assert replayed.returncode == 0, replayed.stderr
-    assert [path for path in (folder / ".mlotel").rglob("*.jsonl")] == []
-    return statuses, sink
+    with collector(folder) as there:
+        statuses = end_all(folder, OTEL_EXPORTER_OTLP_ENDPOINT=there.sink.endpoint, MLOTEL_STORE="")
+        there.replay()
+    return statuses, there.sink
 
 
 @pytest.mark.parametrize("name", ENDINGS)
@@ -174,7 +169,9 @@ def test_what_a_collector_gets(at_collector: tuple[dict[str, int], Sink], name: 
     statuses, sink = at_collector
     ending = ENDINGS[name]
     assert statuses[name] == ending.status
-    starts = {r.span_id for r in sink.records if r.event_name == E.MLOTEL_RUN_START and said(r, "component.name") == name}
+    starts = {
+        r.span_id for r in sink.records if r.event_name == E.MLOTEL_RUN_START and said(r, "component.name") == name
+    }
     assert len(starts) == 1
     reads = {span.span_id for span in sink.spans if span.name == "read in" and span.parent_span_id in starts}
     assert len(reads) == 1

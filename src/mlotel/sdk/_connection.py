@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 from mlotel._forks import after_in_child
 
 __all__ = ["Connection"]
+
+# What the HTTP client loads with its first request. By then it is the exporter's thread that does so, and a child that
+# is forked meanwhile would wait for ever for the lock of a module.
+_LOADED_LATE = ("encodings.idna", "netrc")
 
 
 class Connection:
@@ -23,6 +28,8 @@ class Connection:
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
         self._exporter: Any = make()
+        for name in _LOADED_LATE:
+            importlib.import_module(name)
         after_in_child(self._leave)
 
     def export(self, batch: Any) -> Any:
