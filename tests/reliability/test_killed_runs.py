@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from killed_children import SOAK, Told, kill_children, run_program
-from otlp_sink import Sink, otlp_sink
+from collected_runs import collector, number_of
+from killed_children import SOAK, Told, kill_children
+from otlp_sink import Sink
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
@@ -36,25 +36,13 @@ def test_every_run_of_killed_processes_is_in_the_store(tmp_path: Path) -> None:
     assert (status.torn, status.skipped) == (told.torn, 0)
 
 
-REPLAY = """
-import sys
-from mlotel.sdk.spool import replay
-from pathlib import Path
-done = replay(Path(".mlotel"), sys.argv[1])
-assert (done.kept, done.error) == (0, None), done
-"""
-
-
 def test_every_run_of_killed_processes_comes_to_a_collector(tmp_path: Path) -> None:
     """What a killed process had not sent yet is sent by the next replay: no number is missing, none has two spans."""
-    (tmp_path / ".mlotel").mkdir()
-    with otlp_sink() as sink:
-        there = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "MLOTEL_STORE": ""}
-        told = kill_children(tmp_path, KILLS, seed=9, **there)
-        replayed = run_program(REPLAY, tmp_path, sink.endpoint)
-    assert replayed.returncode == 0, replayed.stderr
-    account_for(sink, told)
-    assert [path for path in (tmp_path / ".mlotel").rglob("*") if path.suffix in (".jsonl", ".sent")] == []
+    with collector(tmp_path) as there:
+        endpoint = there.sink.endpoint
+        told = kill_children(tmp_path, KILLS, seed=9, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, MLOTEL_STORE="")
+        there.replay()
+    account_for(there.sink, told)
 
 
 def account_for(sink: Sink, told: Told) -> None:
@@ -73,8 +61,3 @@ def account_for(sink: Sink, told: Told) -> None:
     assert {n for n in told["wrote"] if not touched[n, "write out"]} == set()
     # what was on its way when the process died may arrive twice: the same span, which backends show once
     assert len({span.span_id for span in sink.spans}) == len(set(ended)) + len(touched) + 1
-
-
-def number_of(item: Any) -> int | None:
-    """Return the number that a run's span or start record carries."""
-    return next((a.value.int_value for a in item.attributes if a.key == f"{A.MLOTEL_PARAM}.number"), None)

@@ -7,10 +7,11 @@ success nor a refusal for good nor a lost answer. Their variables hold here too,
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import entry_points
@@ -31,6 +32,11 @@ __all__ = ["Answer", "Outcome", "Transport", "make_transport"]
 
 Outcome = Literal["taken", "later", "unanswered", "malformed", "refused"]
 """`later`: it did not take it, now. `unanswered`: nobody knows. `malformed`: it never will. `refused`: nor others."""
+
+# What sending takes, with what the libraries load when they first send: loaded by the thread that sends, a child that is
+# forked meanwhile would wait for ever for the lock of a module.
+_HTTP_MODULES = ("requests", "encodings.idna", "netrc")
+_GRPC_MODULES = ("grpc", "google.rpc.error_details_pb2")
 
 _TIMEOUT_S = 10.0
 _LARGEST_ANSWER = 2**16
@@ -83,10 +89,16 @@ def make_transport(settings: Settings, signal: Signal) -> Transport:
     return (GrpcTransport if settings.protocol_of(signal) == "grpc" else HttpTransport)(settings, signal)
 
 
+def _load(modules: Iterable[str]) -> None:
+    for name in modules:
+        importlib.import_module(name)
+
+
 class HttpTransport:
     """OTLP/HTTP, by requests."""
 
     def __init__(self, settings: Settings, signal: Signal) -> None:
+        _load(_HTTP_MODULES)
         self._settings, self._signal = settings, signal
         self._url = settings.endpoint_of(signal) or settings.found_endpoint(signal)
         self.endpoint = uris.clean(self._url)
@@ -144,6 +156,7 @@ class GrpcTransport:
     """OTLP over gRPC."""
 
     def __init__(self, settings: Settings, signal: Signal) -> None:
+        _load(_GRPC_MODULES)
         self._settings, self._signal = settings, signal
         self._endpoint = settings.endpoint_of(signal) or settings.found_endpoint(signal)
         self.endpoint = uris.clean(self._endpoint) if "://" in self._endpoint else self._endpoint

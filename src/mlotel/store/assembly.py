@@ -44,11 +44,18 @@ class Assembly:
     Args:
         line: reads the line at a place; OSError where it cannot.
         clock: nanoseconds since the epoch, to tell running runs from lost ones.
+        heard_from: when the writer of a segment was last heard from, by the reader's clock; None where nobody knows.
     """
 
-    def __init__(self, line: Callable[[Place], bytes], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        line: Callable[[Place], bytes],
+        clock: Callable[[], int],
+        heard_from: Callable[[int], int | None] = lambda _: None,
+    ) -> None:
         self._line = line
         self._clock = clock
+        self._heard_from = heard_from
         self._parser = LineParser()
         # A collector's line holds many spans, and a manifest many entries, which are asked for one after another.
         self._parsed: dict[Place, Sequence[Item]] = {}
@@ -244,7 +251,8 @@ class Assembly:
         state = STATES[row.state]
         if state == "open":
             attributes = decode_attributes(start.content.get("attributes") or ()) if start else {}
-            state = state_of_open_run(attributes, row.seen or row.start or 0, self._clock())
+            heard = None if row.start_segment is None else self._heard_from(row.start_segment)
+            state = state_of_open_run(attributes, heard or row.seen or row.start or 0, self._clock())
         times = (row.start or 0, _end_of(end))
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
 

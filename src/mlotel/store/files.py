@@ -61,7 +61,7 @@ class FileStore(IndexedStore):
         self._seen: tuple[State, int] | None = None
         self._offsets: dict[str, int] = {}
         self._unreadable: dict[Path, str] = {}
-        super().__init__(self._segments.line, clock)
+        super().__init__(self._segments.line, clock, self._segments.heard_from)
 
     @property
     def journal_root(self) -> Path | None:

@@ -91,13 +91,19 @@ class IndexedStore(ABC):
     Args:
         line: reads the line at a place; OSError where it cannot.
         clock: nanoseconds since the epoch, to tell running runs from lost ones.
+        heard_from: when the writer of a segment was last heard from, by that clock; None where nobody knows.
     """
 
-    def __init__(self, line: Callable[[Place], bytes], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        line: Callable[[Place], bytes],
+        clock: Callable[[], int],
+        heard_from: Callable[[int], int | None] = lambda _: None,
+    ) -> None:
         self._lock = Lock()
         self._held = 0
         self._clock = clock
-        self._assembly = Assembly(line, clock)
+        self._assembly = Assembly(line, clock, heard_from)
 
     def __del__(self) -> None:
         # An index that is dropped without being closed would warn of it.

@@ -80,6 +80,7 @@ class Segments:
         self._only: str | None = None
         self._files: dict[str, int] = {}
         self._by_number: dict[int, str] = {}
+        self._heard: dict[tuple[str, int], int | None] = {}
         self.settle()
 
     def __del__(self) -> None:
@@ -148,7 +149,26 @@ class Segments:
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""
         self._by_number = names
+        self._heard.clear()
         self.close()
+
+    def heard_from(self, number: int) -> int | None:
+        """When the process that wrote segment `number` last appended to any of its own, nanoseconds since the epoch.
+
+        By the clock of the file system, whatever that process takes the time to be. None where names tell no writers.
+        """
+        writer = segment_writer(self._by_number.get(number, "")) if self.embedded else None
+        if writer is None:
+            return None
+        key = writer[1:]
+        if key not in self._heard:
+            times = []
+            for name in self.names():
+                if f"-{key[0]}-{key[1]}-" in name:
+                    with contextlib.suppress(OSError):
+                        times.append(os.stat(self.folder / name).st_mtime_ns)
+            self._heard[key] = max(times, default=None)
+        return self._heard[key]
 
     def line(self, place: Place) -> bytes:
         """The line at a place. Raises OSError where its file is gone or shorter than that."""
