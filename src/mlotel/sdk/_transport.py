@@ -7,6 +7,7 @@ success nor a refusal for good nor a lost answer. Their variables hold here too,
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import time
 import zlib
@@ -32,6 +33,11 @@ __all__ = ["Answer", "Outcome", "Transport", "make_transport"]
 Outcome = Literal["taken", "later", "unanswered", "malformed", "refused"]
 """`later`: it did not take it, now. `unanswered`: nobody knows. `malformed`: it never will. `refused`: nor others."""
 
+# Loaded before there is a thread that sends: a child that is forked while it loads one waits for its lock for ever.
+_MODULES = {
+    "http/protobuf": ("requests", "urllib3", "encodings.idna", "netrc"),
+    "grpc": ("grpc", "google.rpc.error_details_pb2", "google.protobuf.json_format"),
+}
 _TIMEOUT_S = 10.0
 _LARGEST_ANSWER = 2**16
 _LONGEST_PAUSE_S = 300.0
@@ -80,7 +86,10 @@ class Transport(Protocol):
 
 def make_transport(settings: Settings, signal: Signal) -> Transport:
     """Return what sends a signal, by the protocol and to the endpoint that are asked for; nothing is connected yet."""
-    return (GrpcTransport if settings.protocol_of(signal) == "grpc" else HttpTransport)(settings, signal)
+    protocol = settings.protocol_of(signal)
+    for module in _MODULES[protocol]:
+        importlib.import_module(module)
+    return (GrpcTransport if protocol == "grpc" else HttpTransport)(settings, signal)
 
 
 class HttpTransport:
