@@ -316,8 +316,8 @@ def _read_status(error: Any) -> Answer:
 
 
 def _retry_info(error: Any) -> float:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no types
-    from google.rpc.error_details_pb2 import RetryInfo
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # no types
 
     for key, value in error.trailing_metadata() or ():
         if key == "google.rpc.retryinfo-bin":
