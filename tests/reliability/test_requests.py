@@ -61,6 +61,7 @@ def send(endpoint: str, protocol: str = "http/protobuf", **variables: str) -> An
         (Reply(404), "refused"),
         (Reply(408), "later"),
         (Reply(413), "malformed"),
+        (Reply(415), "refused"),
         (Reply(429), "later"),
         (Reply(500), "later"),
         (Reply(501), "refused"),
@@ -169,6 +170,20 @@ def test_headers_and_compression(compression: str) -> None:
     with faulty_grpc_collector() as collector:
         send(collector.endpoint, "grpc", **said)
         assert collector.requests[0].headers["authorization"] == "Bearer traces"
+
+
+def test_a_collector_that_takes_no_json_is_sent_protobuf() -> None:
+    """Lines of the spool are OTLP/JSON, which not every backend takes: it is asked once."""
+    line = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"n"}]}]}]}\n'
+    with faulty_collector() as collector:
+        # the request before has not been noted yet when the reply is chosen
+        collector.reply = lambda signal, message: Reply(415 if not collector.requests else 200)
+        transport = make_transport(Settings(endpoint=collector.endpoint), "traces")
+        assert [transport.send_json(line).outcome for _ in range(2)] == ["taken", "taken"]
+        transport.close()
+        media_types = [request.headers["content-type"] for request in collector.requests]
+        assert media_types == ["application/json", "application/x-protobuf", "application/x-protobuf"]
+        assert [span.name for span in collector.spans()] == ["n", "n"]
 
 
 def test_a_spooled_line_is_the_same_request_over_grpc() -> None:
