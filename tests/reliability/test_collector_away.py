@@ -32,9 +32,6 @@ FAULTS: dict[str, dict[str, Reply]] = {
     "http/protobuf": {
         "503": Reply(503),
         "429": Reply(429, {"Retry-After": "3600"}),
-        "401": Reply(401),
-        "redirected": Reply(302, {"Location": "http://127.0.0.1:9/"}),
-        "garbage": Reply(body=b"\xff\xff\xff", taken=False),
         "a page": Reply(headers={"Content-Type": "text/html"}, body=b"<p>log in</p>", taken=False),
         "no answer": Reply(None),
         "slow": Reply(after_s=30, taken=False),
@@ -42,8 +39,6 @@ FAULTS: dict[str, dict[str, Reply]] = {
     "grpc": {
         "unavailable": Reply(14),
         "exhausted": Reply(8, {"google.rpc.retryinfo-bin": RETRY}),  # type: ignore[dict-item] # gRPC's are bytes
-        "unauthenticated": Reply(16),
-        "garbage": Reply(0, body=b"\xff\xff\xff", taken=False),
         "slow": Reply(0, after_s=30, taken=False),
     },
 }
@@ -59,6 +54,22 @@ RUNS = """
 """
 
 
+AGAIN = """
+    mlotel.flush()
+    with mlotel.component("last"):
+        pass
+    mlotel.flush()
+"""
+POISON = """
+    with mlotel.component("poison"):
+        pass
+"""
+FLUSH_FOR_SECONDS = """
+    import time
+    for _ in range(60):
+        mlotel.flush()
+        time.sleep(0.1)
+"""
 UNTIL_SENT = """
     mlotel.flush()
     import os, time
@@ -207,8 +218,7 @@ def test_a_signal_that_is_refused_for_good_is_switched_off(runs: Runs, tmp_path:
     never = Reply(404 if protocol == "http/protobuf" else 12)
     with SERVERS[protocol]() as collector:
         collector.reply = lambda signal, message: WELL[protocol] if signal == "traces" else never
-        done = runs(0, 5, "    mlotel.flush()\n    with mlotel.component('last'):\n        pass\n    mlotel.flush()\n", **ask(collector, protocol),
-        )  # fmt: skip
+        done = runs(0, 5, AGAIN, **ask(collector, protocol))
         requests = Counter(each.signal for each in collector.requests)
         assert (requests["logs"], requests["metrics"]) == (1, 1)
         assert len(collector.spans()) == 11
@@ -260,8 +270,7 @@ def test_one_malformed_item_does_not_keep_the_others(runs: Runs, tmp_path: Path)
             return Reply(400) if b"poison" in message.SerializeToString() else Reply()
 
         collector.reply = reply
-        runs(0, 20, "    with mlotel.component('poison'):\n        pass\n", **ask(collector, OTEL_METRICS_EXPORTER="none"),
-        )  # fmt: skip
+        runs(0, 20, POISON, **ask(collector, OTEL_METRICS_EXPORTER="none"))
         answer = replay(tmp_path / "store", **ask(collector))
         assert answer["error"] is None
         assert numbers(collector) == list(range(20))
@@ -352,8 +361,7 @@ def test_metrics_catch_up_and_are_not_counted_twice(runs: Runs, tmp_path: Path) 
         collector.reply = lambda signal, message: Reply()
         answers = [Reply(), Reply(503), Reply(503)]
         collector.reply = lambda signal, message: answers.pop(0) if signal == "metrics" and answers else Reply()
-        runs(0, 10, "    import time\n    for _ in range(60):\n        mlotel.flush()\n        time.sleep(0.1)\n", **ask(collector),
-        )  # fmt: skip
+        runs(0, 10, FLUSH_FOR_SECONDS, **ask(collector))
         points = collector.points(M.MLOTEL_RUN_DURATION.name)
         assert len({point.start_time_unix_nano for point in points}) == 1
         assert points[-1].count == 10
