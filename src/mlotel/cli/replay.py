@@ -21,7 +21,7 @@ def command(
         typer.Option(
             "--endpoint",
             metavar="URL",
-            help="Where the collector takes OTLP/HTTP. Default: OTEL_EXPORTER_OTLP_ENDPOINT.",
+            help="Where the collector takes OTLP/HTTP. Default: what the OTEL_* variables say, gRPC too.",
             show_default=False,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def command(
     else:
         sys.stdout.write(f"sent {done.sent} lines, rejected {done.rejected}, kept {done.kept}\n")
         if done.metrics:
-            sys.stdout.write(f"sent the metrics of {done.metrics} processes\n")
+            sys.stdout.write(f"sent the metrics of {done.metrics} process{'es' if done.metrics > 1 else ''}\n")
         if done.resent:
             sys.stdout.write(f"{done.resent} lines may be there twice: nobody had answered to them before\n")
     if done.error is not None:

@@ -6,6 +6,9 @@ import base64
 from typing import Any
 
 import orjson
+from google.protobuf import json_format  # type: ignore[import-untyped] # no types
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlotel.sdk._settings import Signal
 
@@ -24,10 +27,6 @@ def to_protobuf(signal: Signal, body: bytes) -> bytes:
     Raises:
         ValueError: it is none.
     """
-    from google.protobuf import json_format  # type: ignore[import-untyped] # no types
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
     request: Any = ExportTraceServiceRequest() if signal == "traces" else ExportLogsServiceRequest()
     try:
         document = orjson.loads(body)

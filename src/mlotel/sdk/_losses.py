@@ -23,7 +23,7 @@ _NAMES: dict[Item, str] = {"span": "spans", "log_record": "log records", "metric
 class Losses:
     """Counts items that were dropped, and items that were sent again because nobody answered the first time.
 
-    The first loss for each reason is said at once, the sums by `say`. What is counted before there is a meter, it is told.
+    The first loss for each reason is said at once, the sums by `say`. A meter is told what was counted before, too.
     """
 
     def __init__(self) -> None:

@@ -211,11 +211,11 @@ class Collector:
         return min(pause, _SELDOM_S)
 
     def _pause(self) -> float:
-        """Return for how many seconds the spool cannot be sent: all that stands in a file goes one way or the other."""
-        traces = self._lanes.get("traces")
+        """Return for how many seconds the spool cannot be sent: spans and log records stand in the same files."""
+        traces, logs = self._lanes.get("traces"), self._lanes.get("logs")
         if traces is None or traces.refused:
             return _SELDOM_S
-        return max(lane.opens_in for lane in self._lanes.values() if not lane.refused)
+        return max(traces.opens_in, 0.0 if logs is None or logs.refused else logs.opens_in)
 
     def _hang_up(self) -> None:
         for lane in self._lanes.values():

@@ -7,6 +7,7 @@ success nor a refusal for good nor a lost answer. Their variables hold here too,
 from __future__ import annotations
 
 import gzip
+import importlib
 import os
 import time
 import zlib
@@ -18,10 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+import orjson
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no types
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
 from mlotel import uris
 from mlotel._version import __version__
+from mlotel.sdk._json_requests import to_protobuf
 from mlotel.sdk._settings import Settings, Signal
 
 if TYPE_CHECKING:
@@ -32,12 +37,17 @@ __all__ = ["Answer", "Outcome", "Transport", "make_transport"]
 Outcome = Literal["taken", "later", "unanswered", "malformed", "refused"]
 """`later`: it did not take it, now. `unanswered`: nobody knows. `malformed`: it never will. `refused`: nor others."""
 
+# Loaded before there is a thread that sends: a child that is forked while it loads one waits for its lock for ever.
+_MODULES = {
+    "http/protobuf": ("requests", "urllib3", "encodings.idna", "netrc"),
+    "grpc": ("grpc", "google.rpc.error_details_pb2"),
+}
 _TIMEOUT_S = 10.0
 _LARGEST_ANSWER = 2**16
 _LONGEST_PAUSE_S = 300.0
 _OUTCOMES: Mapping[int, Outcome] = {
     400: "malformed", 413: "malformed", 422: "malformed",
-    404: "refused", 405: "refused", 501: "refused",
+    404: "refused", 405: "refused", 415: "refused", 501: "refused",
     502: "unanswered", 504: "unanswered",  # of a proxy: what stands behind it may have taken the request
 }  # fmt: skip
 
@@ -49,12 +59,14 @@ class Answer:
     Attributes:
         outcome: see `Outcome`.
         detail: what the collector, or the network, said.
+        status: the status of HTTP, 0 where there was none.
         rejected: how many items of a request that was taken were not (OTLP's partial success).
         retry_after_s: how long the collector asks to be left alone.
     """
 
     outcome: Outcome
     detail: str = ""
+    status: int = 0
     rejected: int = 0
     retry_after_s: float = 0.0
 
@@ -80,7 +92,10 @@ class Transport(Protocol):
 
 def make_transport(settings: Settings, signal: Signal) -> Transport:
     """Return what sends a signal, by the protocol and to the endpoint that are asked for; nothing is connected yet."""
-    return (GrpcTransport if settings.protocol_of(signal) == "grpc" else HttpTransport)(settings, signal)
+    protocol = settings.protocol_of(signal)
+    for module in _MODULES[protocol]:
+        importlib.import_module(module)
+    return (GrpcTransport if protocol == "grpc" else HttpTransport)(settings, signal)
 
 
 class HttpTransport:
@@ -91,6 +106,7 @@ class HttpTransport:
         self._url = settings.endpoint_of(signal) or settings.found_endpoint(signal)
         self.endpoint = uris.clean(self._url)
         self._compression = (settings.variable(signal, "COMPRESSION") or "none").lower()
+        self._takes_json = True
         self._session: requests.Session | None = None
         self._pid = 0
 
@@ -98,7 +114,12 @@ class HttpTransport:
         return self._post(body, "application/x-protobuf")
 
     def send_json(self, body: bytes) -> Answer:
-        return self._post(body, "application/json")
+        if self._takes_json:
+            answer = self._post(body, "application/json")
+            if answer.status != 415:
+                return answer
+            self._takes_json = False
+        return _send_in_protobuf(self, self._signal, body)
 
     def close(self) -> None:
         if self._session is not None and self._pid == os.getpid():
@@ -164,13 +185,7 @@ class GrpcTransport:
         return _read_response(self._signal, said)
 
     def send_json(self, body: bytes) -> Answer:
-        from mlotel.sdk._json_requests import to_protobuf
-
-        try:
-            request = to_protobuf(self._signal, body)
-        except ValueError as error:
-            return Answer("malformed", str(error))
-        return self.send(request)
+        return _send_in_protobuf(self, self._signal, body)
 
     def close(self) -> None:
         if self._channel is not None and self._pid == os.getpid():
@@ -209,6 +224,15 @@ class GrpcTransport:
         names = ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
         files = [self._settings.variable(self._signal, name) for name in names]
         return grpc.ssl_channel_credentials(*(Path(file).read_bytes() if file else None for file in files))
+
+
+def _send_in_protobuf(transport: Transport, signal: Signal, body: bytes) -> Answer:
+    """Send a request in OTLP/JSON to a collector that takes none."""
+    try:
+        request = to_protobuf(signal, body)
+    except ValueError as error:
+        return Answer("malformed", str(error))
+    return transport.send(request)
 
 
 _NAMES: Mapping[Signal, str] = {"traces": "trace", "logs": "logs", "metrics": "metrics"}
@@ -258,31 +282,26 @@ def _read_answer(signal: Signal, status: int, headers: Mapping[str, str], said: 
         if media_type == "text/html" or said.lstrip()[:1] == b"<":
             return Answer("unanswered", f"answered {status} with a page, not with OTLP: is it a collector?")
         return Answer("taken")
-    detail = f"HTTP {status}"
-    return Answer(_OUTCOMES.get(status, "later"), detail, retry_after_s=_retry_after(headers.get("retry-after")))
+    pause = _retry_after(headers.get("retry-after"))
+    return Answer(_OUTCOMES.get(status, "later"), f"HTTP {status}", status, retry_after_s=pause)
 
 
 def _read_response(signal: Signal, said: bytes) -> Answer:
     """Read an answer in protobuf. All three have the same form: field 1 is how many were rejected, and why."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no types
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
     try:
         partial = ExportTraceServiceResponse.FromString(said).partial_success
     except DecodeError:
         return Answer("unanswered", f"its answer about {signal} cannot be read: is it a collector?")
-    return Answer("taken", partial.error_message, max(partial.rejected_spans, 0))
+    return Answer("taken", partial.error_message, rejected=max(partial.rejected_spans, 0))
 
 
 def _read_json_response(said: bytes) -> Answer:
-    import orjson
-
     try:
         partial = (orjson.loads(said or b"{}") or {}).get("partialSuccess") or {}
         rejected = next((int(value) for key, value in partial.items() if key.startswith("rejected")), 0)
     except (ValueError, TypeError, AttributeError):
         return Answer("unanswered", "its answer cannot be read: is it a collector?")
-    return Answer("taken", str(partial.get("errorMessage", "")), max(rejected, 0))
+    return Answer("taken", str(partial.get("errorMessage", "")), rejected=max(rejected, 0))
 
 
 def _read_status(error: Any) -> Answer:
@@ -307,8 +326,7 @@ def _read_status(error: Any) -> Answer:
 
 
 def _retry_info(error: Any) -> float:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no types
-    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # no types
 
     for key, value in error.trailing_metadata() or ():
         if key == "google.rpc.retryinfo-bin":

@@ -142,7 +142,8 @@ class Replayer:
         return waiting
 
     def _send_files(self, stop: Callable[[], bool], done: Replayed) -> None:
-        for file in spooled(self._root):
+        # metrics last: a backend that takes none at the moment may well take the rest
+        for file in sorted(spooled(self._root), key=lambda file: file.path.suffix == METRICS_SUFFIX):
             with contextlib.suppress(FileNotFoundError):  # dropped to make room
                 if file.path.suffix == METRICS_SUFFIX:
                     self._send_metrics(file, done)
