@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from programs import run_program, start_program
 
-ROOT = Path(__file__).parents[2]
 NOBODY = 65_534
 
 PROGRAM = """
@@ -63,15 +62,8 @@ def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Calla
             print(text, flush=True)
             sys.stdin.readline()
     """
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", dedent(PROGRAM) + dedent(talk) + dedent(source)],
-        env=_environment(store, {}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd="/",
-    ) as process:
+    source = dedent(PROGRAM) + dedent(talk) + dedent(source)
+    with start_program(source, store=store, interactive=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -89,23 +81,7 @@ def talking(source: str, store: Path) -> Iterator[tuple[Callable[[], str], Calla
 
 def recording(source: str, store: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run PROGRAM and then `source` in a process whose store is `store`."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", dedent(PROGRAM) + dedent(source)],
-        env=_environment(store, variables),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd="/",
-    )
-
-
-def _environment(store: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that records to `store`."""
-    others = {
-        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MLOTEL_", "TRACEPARENT"))
-    }
-    return {**others, "PYTHONPATH": str(ROOT / "src"), "MLOTEL_STORE": str(store), **variables}
+    return run_program(dedent(PROGRAM) + dedent(source), store=store, **variables)
 
 
 def fill(path: Path) -> None:

@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from amounts import amount
 from faulty_collector import FaultyCollector, Reply, faulty_collector
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from programs import run_program
 
 from mlotel.sdk._held import Held
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._transport import Answer
 from mlotel.store.files import FileStore
-
-Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 RUNS = amount(4_000, 1_000_000)
 NOWHERE = "http://127.0.0.1:9"
@@ -92,9 +90,9 @@ def said_to_be_dropped(done: subprocess.CompletedProcess[str]) -> dict[str, int]
 # -- the embedded store
 
 
-def test_runs_into_the_store_leave_nothing_in_memory(script: Script, tmp_path: Path) -> None:
+def test_runs_into_the_store_leave_nothing_in_memory(tmp_path: Path) -> None:
     """As fast as they come: each is on record when it has ended, and the process is no larger afterwards."""
-    done = script(FAST + GROWTH, str(RUNS))
+    done = run_program(FAST + GROWTH, RUNS, store=tmp_path / "store")
 
     assert int(done.stdout) < 4 * 2**20
     with FileStore(tmp_path / "store") as store:
@@ -104,9 +102,11 @@ def test_runs_into_the_store_leave_nothing_in_memory(script: Script, tmp_path: P
 # -- a collector that is away or slow, and a store
 
 
-def test_runs_while_the_collector_is_down_are_spooled(script: Script, tmp_path: Path) -> None:
+def test_runs_while_the_collector_is_down_are_spooled(tmp_path: Path) -> None:
     """With nobody at the address every span is on disk at the end, once, and memory is bounded by the queue."""
-    done = script(FAST + GROWTH, str(RUNS), OTEL_EXPORTER_OTLP_ENDPOINT=NOWHERE, OTEL_METRICS_EXPORTER="none")
+    done = run_program(
+        FAST + GROWTH, RUNS, store=tmp_path / "store", OTEL_EXPORTER_OTLP_ENDPOINT=NOWHERE, OTEL_METRICS_EXPORTER="none"
+    )
 
     assert int(done.stdout) < 24 * 2**20
     spooled = spooled_spans(tmp_path / "store")
@@ -114,13 +114,14 @@ def test_runs_while_the_collector_is_down_are_spooled(script: Script, tmp_path: 
     assert "dropped" not in done.stderr
 
 
-def test_runs_that_a_slow_collector_cannot_take_are_spooled(script: Script, tmp_path: Path) -> None:
+def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path) -> None:
     """Each number is with the collector or on disk; those of a request that was not answered may be in both."""
     with faulty_collector() as collector:
         collector.reply = lambda signal, message: Reply(after_s=0.5)
-        done = script(
+        done = run_program(
             FAST + GROWTH,
-            str(RUNS),
+            RUNS,
+            store=tmp_path / "store",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
             OTEL_METRICS_EXPORTER="none",
             OTEL_LOGS_EXPORTER="none",
@@ -137,12 +138,12 @@ def test_runs_that_a_slow_collector_cannot_take_are_spooled(script: Script, tmp_
 # -- a collector that is away, and no store
 
 
-def test_without_a_store_what_is_lost_is_said_in_the_end(script: Script) -> None:
+def test_without_a_store_what_is_lost_is_said_in_the_end() -> None:
     """Neither a collector nor a store: memory is bounded, and the line at the end counts every span."""
-    done = script(
+    done = run_program(
         FAST + GROWTH,
-        str(RUNS),
-        MLOTEL_STORE="off",
+        RUNS,
+        store="off",
         MLOTEL_SPOOL_MAX_BYTES="1000000",
         OTEL_EXPORTER_OTLP_ENDPOINT=NOWHERE,
         OTEL_METRICS_EXPORTER="none",
@@ -153,11 +154,11 @@ def test_without_a_store_what_is_lost_is_said_in_the_end(script: Script) -> None
     assert said_to_be_dropped(done) == {"spans": RUNS}
 
 
-def test_without_a_store_a_short_outage_loses_nothing(script: Script) -> None:
+def test_without_a_store_a_short_outage_loses_nothing() -> None:
     """What a collector does not take for a while waits in memory, and arrives once when it is back."""
     with faulty_collector() as collector:
         collector.reply = lambda signal, message: Reply(503 if len(collector.requests) < 4 else 200)
-        done = script(
+        done = run_program(
             FAST
             + """
     import time
@@ -169,7 +170,7 @@ def test_without_a_store_a_short_outage_loses_nothing(script: Script) -> None:
         time.sleep(0.1)
     mlotel.shutdown(20)
     """,
-            MLOTEL_STORE="off",
+            store="off",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
             OTEL_METRICS_EXPORTER="none",
         )
@@ -181,12 +182,12 @@ def test_without_a_store_a_short_outage_loses_nothing(script: Script) -> None:
     assert "kept in memory" in done.stderr
 
 
-def test_lineage_is_the_last_to_go(script: Script, tmp_path: Path) -> None:
+def test_lineage_is_the_last_to_go(tmp_path: Path) -> None:
     """Where memory does not suffice, heartbeats and single predictions go; runs and their artifacts arrive."""
     back = tmp_path / "back"
     with faulty_collector() as collector:
         collector.reply = lambda signal, message: Reply(200 if back.exists() else 503)
-        done = script(
+        done = run_program(
             FAST
             + f"""
     import time
@@ -205,7 +206,7 @@ def test_lineage_is_the_last_to_go(script: Script, tmp_path: Path) -> None:
         time.sleep(0.1)
     mlotel.shutdown(20)
     """,
-            MLOTEL_STORE="off",
+            store="off",
             MLOTEL_SPOOL_MAX_BYTES="400000",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
         )
