@@ -27,7 +27,7 @@ from mlotel.sdk._exporters import (
     TraceProcessor,
     make_exporter,
 )
-from mlotel.sdk._settings import SIGNALS, Settings
+from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
 from mlotel.sdk.sampling import SAMPLER_NAME, lineage_sampler
@@ -99,8 +99,6 @@ class Collector:
 
     def __init__(self, settings: Settings, spool: Journal | None, encoder: LineEncoder) -> None:
         resource = make_resource(settings)
-        for signal in SIGNALS:
-            settings.warn_of_exporters(signal)
         self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
         self._providers: list[Any] = []
         self._settings, self._resource = settings, resource
