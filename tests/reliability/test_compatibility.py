@@ -28,7 +28,6 @@ with warnings.catch_warnings():  # SDK 1.39 uses what it has deprecated itself
     from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
     _OTelSDKConfigurator().configure(auto_instrumentation_version="0")
-_OTelSDKConfigurator().configure(auto_instrumentation_version="0")
 """
 INSTRUMENT = {
     "OTEL_TRACES_EXPORTER": "console",
