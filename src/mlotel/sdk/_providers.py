@@ -109,8 +109,6 @@ class Collector:
 
     def __init__(self, settings: Settings, root: Path | None, encoder: LineEncoder) -> None:
         resource = make_resource(settings)
-        for signal in SIGNALS:
-            settings.warn_of_exporters(signal)
         self._settings, self._resource = settings, resource
         self._losses = Losses()
         self._spool = None if root is None else Spool(root, self._losses, settings.spool_bytes)

@@ -332,6 +332,8 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if settings.disabled:
         return _State(nothing(), os.getpid(), seen)
     tracers, loggers, meters = _application()
+    if tracers is None:
+        settings.warn_of_exporters()
     scraped = None
     if meters is None and _reader is not None and not settings.exports("metrics"):
         from mlotel.sdk._providers import scraped_provider

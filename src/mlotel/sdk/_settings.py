@@ -146,12 +146,14 @@ class Settings:
         named = self.endpoint or self.variable(signal, "ENDPOINT")
         return named is not None or "otlp" in exporters
 
-    def warn_of_exporters(self, signal: Signal) -> None:
-        """Warn where `signal` is to go to exporters that only the application's own SDK has."""
-        exporters = self._exporters(signal)
-        if self.exports(signal) and exporters and "otlp" not in exporters:
-            names = ",".join(sorted(exporters))
-            logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), names)
+    def warn_of_exporters(self) -> None:
+        """Warn where a signal is to go to exporters that only the application's own SDK has."""
+        for signal in SIGNALS:
+            exporters = self._exporters(signal)
+            if exporters and not exporters & {"none", "otlp"}:
+                used = "otlp" if self.exports(signal) else "none"
+                names = ",".join(sorted(exporters))
+                logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: %s is used", signal.upper(), names, used)
 
     def _exporters(self, signal: Signal) -> set[str]:
         said = self.environment.get(f"OTEL_{signal.upper()}_EXPORTER", "")
