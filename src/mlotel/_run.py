@@ -461,8 +461,9 @@ class ActiveRun:
         if self._io is not None:
             self._io.finish()
         end_ns = self._now()
-        cpu_s = (provenance.cpu_time_ns() - self._cpu_ns) / 1e9 if cpu_time is None else cpu_time
-        memory = provenance.peak_memory() if peak_memory is None else peak_memory
+        used_ns, memory = provenance.usage()
+        cpu_s = max(0, used_ns - self._cpu_ns) / 1e9 if cpu_time is None else cpu_time
+        memory = memory if peak_memory is None else peak_memory
         if span.is_recording():
             attributes: dict[str, Any] = {A.MLOTEL_RUN_STATE: state, A.MLOTEL_RUN_CPU_TIME: cpu_s}
             if memory is not None:

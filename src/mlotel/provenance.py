@@ -32,10 +32,16 @@ __all__ = [
     "environment_digest",
     "git",
     "identity",
-    "peak_memory",
+    "usage",
 ]
 
+try:
+    import resource
+except ImportError:  # POSIX only
+    resource = None  # type: ignore[assignment]
+
 _GIT_SECONDS = 1.0
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,24 +231,23 @@ def cpu_time_ns() -> int:
     return time.process_time_ns()
 
 
-def peak_memory() -> int | None:
-    """Return the high-water mark of this process's resident memory in bytes, or None where the system does not tell."""
-    try:
-        import resource  # POSIX only
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def usage() -> tuple[int, int | None]:
+    """Return the CPU time of this process so far in nanoseconds, and the high-water mark of its resident memory.
+
+    The latter is in bytes; None where the system does not tell.
+    """
+    if resource is None:
+        return time.process_time_ns(), None
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return int((used.ru_utime + used.ru_stime) * 1e9), used.ru_maxrss * _MAXRSS_BYTES
 
 
 def children_usage() -> tuple[float, int] | tuple[None, None]:
     """Return the CPU time in seconds of this process's ended children, and the largest one's peak memory in bytes."""
-    try:
-        import resource  # POSIX only
-    except ImportError:
+    if resource is None:
         return None, None
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * _MAXRSS_BYTES
 
 
 def _digest(data: bytes) -> str:
