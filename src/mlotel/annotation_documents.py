@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from mlotel.documents import timestamp
 from mlotel.labels import Bearing, Touched
 from mlotel.lineage import node_id
 from mlotel.model import Annotation, Artifact, Run
 from mlotel.review import Review, Standing
+from mlotel.store.times import timestamp
 
 __all__ = [
     "annotation_document",

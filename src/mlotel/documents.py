@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ import orjson
 from mlotel.lineage import ComponentSummary, Record, SubWorkflow, component_tags, node_id, run_tags
 from mlotel.model import RUN_STATES, Artifact, Drift, Lineage, Link, Run, Staleness
 from mlotel.semconv import attributes as A
+from mlotel.store.times import timestamp
 from mlotel.store.values import drift_of
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "run_document",
     "stale_document",
     "tags_document",
-    "timestamp",
 ]
 
 _COLUMN: Mapping[str, Any] = {
@@ -31,8 +30,6 @@ _COLUMN: Mapping[str, Any] = {
     **dict.fromkeys(("missing", "missing_ratio", "distinct", "mean", "std", "skewness", "kurtosis"), float),
     **dict.fromkeys(("min", "p5", "p50", "p95", "max"), float),
 }
-
-_EPOCH = datetime(1970, 1, 1)  # in UTC, as everything here
 
 _STATISTICS = {
     "count": A.MLOTEL_PREDICTION_COUNT,
@@ -44,11 +41,6 @@ _STATISTICS = {
     "skew": A.MLOTEL_PREDICTION_SKEW,
     "kurtosis": A.MLOTEL_PREDICTION_KURTOSIS,
 }
-
-
-def timestamp(time_ns: int) -> str:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC, with microseconds (the rest is cut off) and Z."""
-    return (_EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="microseconds") + "Z"
 
 
 def run_document(run: Run, stale: Iterable[Staleness] | None = None) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlotel.documents import io_document, predictions, stale_document, timestamp
+from mlotel.documents import io_document, predictions, stale_document
 from mlotel.inspection import Change, Difference, Explanation, Pair, Source
 from mlotel.model import Artifact, Run
 from mlotel.semconv import attributes as A
+from mlotel.store.times import timestamp
 
 __all__ = ["difference_document", "explanation_document"]
 

@@ -32,6 +32,14 @@ def test_the_help_lists_every_command(mlotel):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_a_list_of_commands_says_of_each_what_it_says_of_itself(name):
+    """Though it loads none of them."""
+    listed = get_command(build_app(loaded=False)).commands[name]
+
+    assert listed.get_short_help_str(limit=200) == COMMANDS[name].get_short_help_str(limit=200)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_help_with_an_example(mlotel, name):
     """--help and -h alike, on a terminal of any width."""
     answer = mlotel(name, "--help")

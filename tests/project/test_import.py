@@ -15,3 +15,23 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [(["--help"], []), (["rnus"], []), (["--version"], []), (["version"], ["version"]), (["tags", "--help"], ["tags"])],
+)
+def test_the_command_line_loads_the_command_that_was_asked_for(arguments: list[str], loaded: list[str]) -> None:
+    """And neither another one nor Arrow and pandas, which take longer to load than most answers take."""
+    program = f"""
+import atexit, sys
+from mlotel.cli.app import _COMMANDS, main
+modules = {{each.module for each in _COMMANDS.values()}}
+told = lambda: [name for name in sorted(modules) if f"mlotel.cli.{{name}}" in sys.modules]
+heavy = lambda: [name for name in ("numpy", "pandas", "pyarrow", "rich.console") if name in sys.modules]
+before = told()  # the version is told without a command as well
+atexit.register(lambda: print(*set(told()) - set(before) - set({loaded!r}), *heavy(), file=sys.stderr))
+main({arguments!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == ""

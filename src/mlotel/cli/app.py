@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from mlotel.cli import version
 from mlotel.cli.output import complain, plain_errors
@@ -30,8 +31,9 @@ USAGE = 2
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """Where a command is defined: its module below `mlotel.cli`, its function there, and what typer is told of it."""
+    """A command: what a list says of it, its module below `mlotel.cli`, its function there, and what typer is told."""
 
+    summary: str
     module: str
     function: str = "command"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,52 +44,116 @@ class _Command:
         return found
 
 
+# Each first sentence is said here as well as by the function: a list of commands would have to load them all.
 _COMMANDS = {
-    "runs": _Command("runs"),
-    "recent": _Command("runs", settings={"help": "The same as `runs`.\n\nExample: mlotel recent --limit 5"}),
-    "find": _Command("find", settings={"cls": WhereCommand}),
-    "components": _Command("components"),
-    "tags": _Command("tags"),
-    "show": _Command("show"),
-    "explain": _Command("explain"),
-    "diff": _Command("diff"),
-    "history": _Command("history"),
-    "lineage": _Command("lineage"),
-    "profile": _Command("profile"),
-    "ui": _Command("ui"),
-    "notes": _Command("notes"),
-    "flag": _Command("flag", "flag_command"),
-    "unflag": _Command("flag", "unflag_command"),
-    "review": _Command("review"),
-    "drift": _Command("drift"),
-    "reference": _Command("reference"),
-    "dashboards": _Command("dashboards"),
-    "label": _Command("labels", "label_command"),
-    "unlabel": _Command("labels", "unlabel_command"),
-    "labels": _Command("labels", "labels_command"),
-    "retract": _Command("labels", "retract_command"),
-    "restore": _Command("labels", "restore_command"),
-    "rules": _Command("rules"),
-    "exec": _Command("exec", settings={"context_settings": {"allow_interspersed_args": False}}),
-    "replay": _Command("replay"),
-    "gc": _Command("gc"),
-    "version": _Command("version"),
+    "runs": _Command("List the latest runs.", "runs"),
+    "recent": _Command(
+        "The same as `runs`.", "runs", settings={"help": "The same as `runs`.\n\nExample: mlotel recent --limit 5"}
+    ),
+    "find": _Command(
+        "Find the runs for which all conditions hold, latest first.", "find", settings={"cls": WhereCommand}
+    ),
+    "components": _Command(
+        "List the components that ran: how often, how it went, how long it takes, who owns them.", "components"
+    ),
+    "tags": _Command("List the tags of components and of runs, and how many carry each.", "tags"),
+    "show": _Command("Show one run in full: what ran, when, where and how, and what it read and wrote.", "show"),
+    "explain": _Command("Answer what a run was, when, where and how it ran, and say what nobody recorded.", "explain"),
+    "diff": _Command("Show what differs between two runs, and first what of it is the likeliest explanation.", "diff"),
+    "history": _Command(
+        "List the runs of one component, latest first, with what may have changed between them.", "history"
+    ),
+    "lineage": _Command(
+        "Show everything that an output, or a run, was made from, or everything that it touched.", "lineage"
+    ),
+    "profile": _Command(
+        "Tell what is in a table's columns: missing values, extremes, moments, quantiles, distinct and frequent "
+        "values.",
+        "profile",
+    ),
+    "ui": _Command(
+        "Serve the web view on this machine alone, until Ctrl-C: runs, histories, lineage, flags and notes.", "ui"
+    ),
+    "notes": _Command("List the notes about a run and what it read and wrote, latest first, or add one.", "notes"),
+    "flag": _Command(
+        "Flag outputs as wrong: artifacts, all that a run wrote, or predictions.",
+        "flag",
+        "flag_command",
+    ),
+    "unflag": _Command("Take flags back.", "flag", "unflag_command"),
+    "review": _Command(
+        "Rank the runs behind the flagged outputs: those first that stand behind many of them and few others.", "review"
+    ),
+    "drift": _Command(
+        "Compare data with a reference.",
+        "drift",
+    ),
+    "reference": _Command(
+        "Fit a reference on a table: bins, counts and moments of each column, as JSON that carries its own digest.",
+        "reference",
+    ),
+    "dashboards": _Command(
+        "Write the dashboards of pipeline health, drift, one component and lineage as JSON that Grafana reads.",
+        "dashboards",
+    ),
+    "label": _Command(
+        "Give an artifact, or all that a run wrote, a label.",
+        "labels",
+        "label_command",
+    ),
+    "unlabel": _Command("Take a label from what was given it.", "labels", "unlabel_command"),
+    "labels": _Command(
+        "List the labels that something bears, by itself or by what it was made from, or all labels.",
+        "labels",
+        "labels_command",
+    ),
+    "retract": _Command(
+        "Retract a label, and list everything that bears it: artifacts, models, runs and how much these predicted.",
+        "labels",
+        "retract_command",
+    ),
+    "restore": _Command(
+        "Take the retraction of a label back, and list what may be read again.", "labels", "restore_command"
+    ),
+    "rules": _Command(
+        "Write recording and alert rules for Prometheus: drift of served models, runs, and the telemetry itself.",
+        "rules",
+    ),
+    "exec": _Command(
+        "Run a command as a run of a component, and exit as it does.",
+        "exec",
+        settings={"context_settings": {"allow_interspersed_args": False}},
+    ),
+    "replay": _Command("Send to a collector what could not be sent when it happened.", "replay"),
+    "gc": _Command("Remove what is old from the embedded store, while others write to it and read it.", "gc"),
+    "version": _Command("Print mlotel's version and those of what it stands on.", "version"),
 }
+
+
+class _Listed(TyperCommand):
+    """What stands for a command that is not loaded."""
 
 
 class _Commands(TyperGroup):
     """The commands; one that is not known names the nearest, whatever the version of typer."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that the arguments begin with."""
+        """Find the command that the arguments begin with, and load it if it is only listed so far."""
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             ctx.fail(f"no command {name!r}{nearest(name, list(_COMMANDS)) or ': `mlotel --help` lists them'}")
+        if isinstance(self.commands.get(name), _Listed):
+            self.commands[name] = get_command(build_app([name])).commands[name]  # type: ignore[attr-defined] # a group
         return super().resolve_command(ctx, args)
 
 
-def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
-    """Return the command-line application with the commands of these names, all of them if none are said."""
+def build_app(names: Iterable[str] = _COMMANDS, *, loaded: bool = True) -> typer.Typer:
+    """Return the command-line application with the commands of these names, all of them if none are said.
+
+    Args:
+        names: names of commands.
+        loaded: whether commands are ready to be looked at; else they are loaded when they are called.
+    """
     app = typer.Typer(
         name="mlotel",
         cls=_Commands,
@@ -100,7 +166,10 @@ def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
     app.callback()(version.callback)
     for name in names:
         command = _COMMANDS[name]
-        app.command(name, **command.settings)(_reporting(command.load()))
+        if loaded:
+            app.command(name, **command.settings)(_reporting(command.load()))
+        else:
+            app.command(name, cls=_Listed, help=command.summary)(lambda: None)
     return app
 
 
@@ -113,10 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.stdout is None and said[:1] != ["exec"]:  # `mlotel runs >&-`: Python makes no stream of it
         complain("standard output is closed: give the answer a place to be written to")
         raise SystemExit(USAGE)
-    # The command that was asked for is all that has to be loaded; the shell asks for what there is by an environment
-    # variable, and everything else is a question about the commands.
-    one = said[:1] if said and said[0] in _COMMANDS and "_MLOTEL_COMPLETE" not in os.environ else _COMMANDS
-    build_app(one)(args=said, prog_name="mlotel")
+    # The command that was asked for is all that has to be loaded. Everything else is a question about the commands, or
+    # the shell's, which asks by an environment variable.
+    if said and said[0] in _COMMANDS and "_MLOTEL_COMPLETE" not in os.environ:
+        app = build_app(said[:1])
+    else:
+        app = build_app(loaded=False)
+    app(args=said, prog_name="mlotel")
 
 
 def _reporting(command: Callable[..., None]) -> Callable[..., None]:

@@ -23,9 +23,7 @@ from mlotel.cli.options import (
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import caption, counted, print_runs
 from mlotel.cli.text import clean
-from mlotel.documents import run_document
 from mlotel.errors import unknown_component
-from mlotel.lineage import component_names
 from mlotel.model import RunHead
 from mlotel.store import Store
 from mlotel.store.values import head_of
@@ -55,6 +53,8 @@ def command(
     since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
         if output_format is OutputFormat.JSON:
+            from mlotel.documents import run_document  # it loads lineage, which the table does without
+
             runs = opened.store.runs(component=component, since_ns=since_ns, until_ns=until_ns, limit=limit)
             if not opened.exists:
                 complain(opened.advice)
@@ -65,7 +65,10 @@ def command(
         if heads:
             print_runs(console, heads)
             caption(console, opened, more=counted(heads, limit))
-        elif known := component_names(opened.store):
+            return
+        from mlotel.lineage import component_names
+
+        if known := component_names(opened.store):
             console.print(_nothing(component, known), soft_wrap=True)
             caption(console, opened)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlotel.documents import timestamp
+from mlotel.store.times import timestamp
 
 __all__ = [
     "REORDERING",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from platform import python_version
 from typing import Annotated
 
@@ -21,6 +20,8 @@ def command(output_format: FormatOption = OutputFormat.TABLE) -> None:
 
     Example: mlotel version --format json
     """
+    from importlib.metadata import version
+
     found = {"mlotel": __version__, "opentelemetry-api": version("opentelemetry-api"), "python": python_version()}
     if output_format is OutputFormat.JSON:
         print_json(found)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from mlotel.errors import QueryError
 
-__all__ = ["format_time", "parse_duration", "parse_time"]
+__all__ = ["format_time", "parse_duration", "parse_time", "timestamp"]
 
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
@@ -67,5 +67,10 @@ def _nanoseconds(match: re.Match[str]) -> int:
 
 
 def format_time(time_ns: int) -> str:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC with Z, to the microsecond."""
+    """Return nanoseconds since the epoch as RFC 3339 in UTC with Z, with microseconds where there are any."""
     return (_EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat().replace("+00:00", "Z")
+
+
+def timestamp(time_ns: int) -> str:
+    """Return nanoseconds since the epoch as RFC 3339 in UTC, with microseconds (the rest is cut off) and Z."""
+    return (_EPOCH + timedelta(microseconds=time_ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
