@@ -320,3 +320,23 @@ def test_the_index_gives_its_room_back(root: Path) -> None:
     assert (root / "index.sqlite").stat().st_size < before / 4
     with FileStore(root) as store:
         assert store.status().runs == 20
+
+
+def test_a_question_that_finds_a_file_gone_is_asked_again(root: Path) -> None:
+    """What goes between looking into the index and reading the lines costs no part of the answer that stays."""
+    long = run_on(-20, 1)
+    write(root, -20, long.start(), span_line(long.read("in", digest("a"))), run_on(-20, 2).end())
+    write(root, 0, long.end(after_s=20 * DAY))
+    with FileStore(root, clock=lambda: at(0)) as reader:
+        reader.status()
+        read_line = reader._assembly._line
+
+        def taken_away(place: Any) -> bytes:
+            reader._assembly._line = read_line
+            gc(root, keep=timedelta(days=10))
+            return read_line(place)
+
+        reader._assembly._line = taken_away
+        runs = reader.runs()
+
+    assert [(run.run_id, [each.name for each in run.inputs]) for run in runs] == [(long.run_id, ["in"])]

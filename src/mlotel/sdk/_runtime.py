@@ -428,7 +428,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
 
         made = redacted(made, redaction)
     if meters is not None:
-        losses.count_with(meters.get_meter(SCOPE_NAME, __version__))
+        losses.count_with(meters.get_meter(SCOPE_NAME, __version__), sends=False)
     return _State(_with_process(made), os.getpid(), seen, collector, losses)
 
 
