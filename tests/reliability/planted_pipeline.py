@@ -87,7 +87,7 @@ def configure(folder: Path) -> None:
         store=folder / "store",
         headers={"x-collector-key": S["collector_header"]},
         resource_attributes={"deployment.environment.name": S["resource_attribute"]},
-        record_key_secret=S["record_key_secret"],
+        record_key_secret=None if HOW == "default" else S["record_key_secret"],  # else the store makes one
         **options,
     )
 

@@ -70,3 +70,10 @@ def test_programs_are_started_by_argument_lists_in_two_places() -> None:
     starting = ("subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_call", "os.exec", "os.spawn")
     found = {name for name, node in calls() if called(node).startswith(starting)}
     assert found == STARTS_PROGRAMS.keys()
+
+
+def test_nothing_is_mapped_but_what_the_caller_asks_for() -> None:
+    """A mapped file that somebody truncates kills its reader."""
+    found = {name for name, node in calls() if called(node).rpartition(".")[2] in ("mmap", "memory_map", "memmap")}
+    assert found == {"hashing/_files.py"}
+    assert not {name for name, node in calls() for each in node.keywords if each.arg in ("memory_map", "mmap_mode")}

@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,7 @@ import mlotel
 from mlotel.model import Prediction
 from mlotel.sdk import _runtime
 from mlotel.sdk._settings import Settings
-from mlotel.store.predictions.keys import RecordKeys, hashes, key_text
+from mlotel.store.predictions.keys import RecordKeys, hashes, key_text, make_secret_of_store
 from mlotel.store.predictions.writer import PredictionLog
 
 LARGE = 20_000
@@ -47,6 +48,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("number", [1, 3, LARGE])
 def test_a_prediction_is_found_by_its_key(root: Path, number: int) -> None:
     """What one call logged with keys, be it one or many, comes back by the key, with all that was said of it."""
+    mlotel.configure(record_key_secret=False)
     keys = [f"order-{each}" for each in range(number)]
     likely = np.linspace(0.1, 0.9, number)
     with mlotel.component("score") as run:
@@ -154,6 +156,7 @@ def test_probabilities_of_classes(root: Path) -> None:
 
 def test_other_tools_read_the_files(root: Path) -> None:
     """DuckDB and Arrow read the folder as one Hive-partitioned data set, the journal left out."""
+    mlotel.configure(record_key_secret=False)
     with mlotel.component("score") as run:
         run.log_predictions(np.arange(LARGE) * 1.0, keys=np.arange(LARGE), model="a/b ü", version="7")
         run.log_predictions(["late"] * LARGE, keys=np.arange(LARGE))
@@ -251,6 +254,50 @@ def test_with_a_secret_no_key_is_on_disk(root: Path) -> None:
         (found,) = find(root, key, secret=SECRET.encode())
         assert (found.key, found.value) == (None, value)
         assert find(root, key) == find(root, key, secret=b"another") == ()
+
+
+def test_without_a_secret_the_store_makes_one(root: Path) -> None:
+    """No key is on disk by default either; whoever can read the store finds what it was given."""
+    keys = [f"customer-{each:06}" for each in range(LARGE)]
+    with mlotel.component("score") as run:
+        run.log_predictions(np.arange(LARGE) * 1.0, keys=keys)
+    with mlotel.component("serve") as run:
+        run.log_predictions([0.5], keys=["customer-alone"])
+
+    for path in root.rglob("*"):
+        assert not path.is_file() or b"customer-" not in path.read_bytes(), path
+    for path in parts(root):
+        assert pq.read_table(path, partitioning=None).column("key").null_count == LARGE
+    for key, value in (("customer-000123", 123.0), ("customer-alone", 0.5)):
+        (found,) = find(root, key)
+        assert (found.key, found.value) == (None, value)
+        assert found.key_hash not in hashes(key)  # a guess cannot be hashed without the store's secret
+        assert found.key_hash in hashes(key, (root / "record.key").read_bytes())
+
+
+def test_processes_that_begin_at_once_have_one_secret(root: Path) -> None:
+    """Whichever makes the store's secret, all hash with it."""
+    with ThreadPoolExecutor(16) as pool:
+        made = set(pool.map(lambda _: make_secret_of_store(root), range(64)))
+    assert made == {(root / "record.key").read_bytes()}
+    assert len(bytes.fromhex(made.pop().decode())) == 32
+    assert sorted(path.name for path in root.iterdir()) == [".gitignore", "record.key"]
+
+
+def test_keys_in_clear_are_asked_for_by_a_variable_too(script: Any, tmp_path: Path) -> None:
+    """Where keys are order numbers, other tools may read them."""
+    script(
+        """
+        import mlotel
+        with mlotel.component("score") as run:
+            run.log_predictions([0.5], keys=["order-1"])
+        """,
+        MLOTEL_RECORD_KEY_SECRET="none",
+    )
+
+    (found,) = find(tmp_path / "store", "order-1")
+    assert found.key == "order-1"
+    assert not (tmp_path / "store" / "record.key").exists()
 
 
 def test_the_secret_of_the_environment(script: Any, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
 from mlotel.store.journal import Journal
-from mlotel.store.predictions.keys import RecordKeys
+from mlotel.store.predictions.keys import RecordKeys, make_secret_of_store
 from mlotel.store.predictions.writer import PredictionLog
 from mlotel.store.producers import ProducerLookup
 
@@ -111,7 +111,7 @@ def configure(
     service_name: str | None = None,
     resource_attributes: Mapping[str, Any] | None = None,
     digest: Literal["blake3", "sha256"] | None = None,
-    record_key_secret: str | bytes | None = None,
+    record_key_secret: str | bytes | Literal[False] | None = None,
     redact: Callable[[str, Any], Any] | Literal[False] | None = None,
     exception_text: bool | None = None,
 ) -> None:
@@ -129,7 +129,8 @@ def configure(
         resource_attributes: More resource attributes: few values each.
         digest: The algorithm of artifacts' digests, ``blake3`` (the default) or ``sha256``.
         record_key_secret: What the keys of predictions are hashed with, so that the keys themselves are nowhere on
-            disk; by default that of ``MLOTEL_RECORD_KEY_SECRET``, and without one they are kept in clear.
+            disk; by default that of ``MLOTEL_RECORD_KEY_SECRET``, or else one that the store makes for itself. False
+            keeps them in clear.
         redact: A function that takes an attribute's name and value, and returns what leaves the process in its place:
             in spans, log records, the store and labels of metrics (docs/privacy.md). False for none.
         exception_text: Whether messages and stack traces of exceptions leave the process; by default they do, unless
@@ -416,7 +417,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         pipeline=settings.environment.get(environment.PIPELINE, "").strip()[:255] or None,
         logs=sinks[0] if loggers is not None else None,
         retractions=RetractionLookup(root if embedded else None),
-        record_keys=RecordKeys(settings.record_secret),
+        record_keys=_record_keys(settings, root if embedded else None),
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
@@ -430,6 +431,12 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if meters is not None:
         losses.count_with(meters.get_meter(SCOPE_NAME, __version__), sends=False)
     return _State(_with_process(made), os.getpid(), seen, collector, losses)
+
+
+def _record_keys(settings: Settings, store: Path | None) -> RecordKeys:
+    if settings.record_secret is not None or settings.keys_in_clear or store is None:
+        return RecordKeys(settings.record_secret)
+    return RecordKeys(functools.partial(make_secret_of_store, store))
 
 
 def _serving_meters(meters: Any, collector: Collector | None, scraped: Any) -> ServingMeters:

@@ -15,7 +15,7 @@ from mlotel.errors import ConfigurationError
 from mlotel.sdk._redaction import Hook, Redaction
 from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
-from mlotel.store.predictions.keys import secret_of
+from mlotel.store.predictions.keys import IN_CLEAR, SECRET_VARIABLE, secret_of
 
 __all__ = ["SIGNALS", "Settings", "Signal"]
 
@@ -40,7 +40,7 @@ class Settings:
     service_name: str | None = None
     resource_attributes: Mapping[str, Any] = field(default_factory=dict)
     digest: str = "blake3"
-    record_key_secret: str | bytes | None = field(default=None, repr=False)
+    record_key_secret: str | bytes | Literal[False] | None = field(default=None, repr=False)
     redact: Hook | Literal[False] | None = None
     exception_text: bool | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -79,9 +79,18 @@ class Settings:
         return bool(self.environment.get(STORE_VARIABLE, "").strip()) and self.store_root is not None
 
     @property
+    def keys_in_clear(self) -> bool:
+        """Whether the user wants keys of records to be kept as they are."""
+        if self.record_key_secret is not None:
+            return self.record_key_secret is False
+        return self.environment.get(SECRET_VARIABLE, "") == IN_CLEAR
+
+    @property
     def record_secret(self) -> bytes | None:
-        """What keys of records are hashed with; None where they are kept in clear."""
-        said = self.record_key_secret
+        """What the user wants keys of records to be hashed with; None where they name no secret."""
+        if self.keys_in_clear:
+            return None
+        said = self.record_key_secret or None
         return (said.encode("utf-8", "surrogateescape") if isinstance(said, str) else said) or secret_of(
             self.environment
         )
@@ -200,8 +209,10 @@ def _check_type(key: str, value: object) -> None:
         if not isinstance(value, str):
             raise ConfigurationError(f"{key} must be text, not {type(value).__name__}")
     elif key == "record_key_secret":
-        if not isinstance(value, str | bytes) or not value:
-            raise ConfigurationError("record_key_secret must be text or bytes, and not empty")
+        if value is not False and (not isinstance(value, str | bytes) or not value):
+            raise ConfigurationError(
+                "record_key_secret must be text or bytes, and not empty, or False for keys in clear"
+            )
     elif key == "redact":
         if value is not False and not callable(value):
             raise ConfigurationError(

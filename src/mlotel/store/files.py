@@ -17,6 +17,7 @@ from mlotel.store.descriptors import Canary
 from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
+from mlotel.store.predictions.keys import secret_of_store
 from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.segments import Segments, Sizes
 from mlotel.store.staying import Staying
@@ -125,6 +126,11 @@ class FileStore(IndexedStore):
         """The files of predictions that could not be read when they were last asked for, and why."""
         return self._unreadable
 
+    @property
+    def record_secret(self) -> bytes | None:
+        """The secret that this store made for itself to hash the keys of records with; None if it has none."""
+        return secret_of_store(self.root) if self._segments.embedded else None
+
     def predictions(
         self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
     ) -> Sequence[Prediction]:
@@ -139,7 +145,7 @@ class FileStore(IndexedStore):
 
         with contextlib.suppress(OSError):  # a store that cannot be written is read as it is
             compact(root, least_bytes=_JOURNAL_READ)
-        look_up = LookUp(root)
+        look_up = LookUp(root, self.record_secret)
         found = look_up.find(key, secret=secret, since_ns=since_ns, until_ns=until_ns)
         self._unreadable = look_up.problems
         known = {(each.trace_id, each.span_id) for each in found}

@@ -394,13 +394,18 @@ class IndexedStore(ABC):
         found = self._assembly.annotations(self._index().annotation_rows(" AND ".join(where), parameters))
         return tuple(each for each in found if target is None or each.target == target)
 
+    @property
+    def record_secret(self) -> bytes | None:
+        """The secret that this store made for itself to hash the keys of records with; None if it has none."""
+        return None
+
     @_question
     def predictions(
         self, key: str, *, secret: bytes | None = None, since_ns: int | None = None, until_ns: int | None = None
     ) -> Sequence[Prediction]:
         """The predictions that were logged with this key, latest first; here, those that spans tell of."""
         index, found = self._index(), list[Prediction]()
-        for number in map(span_number, hashes(key, secret)):
+        for number in map(span_number, hashes(key, secret, self.record_secret)):
             rows = index.rows("SELECT span, segment, offset, length FROM keyed WHERE hash = ?", (number,))
             items = (self._assembly.item(Place(*place), span=span) for span, *place in rows)
             found += (each for item in items if item is not None and (each := prediction_of_span(item)) is not None)

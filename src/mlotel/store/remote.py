@@ -183,7 +183,7 @@ class RemoteStore(Fetching[S], Generic[S]):
 
         A run of many keyed predictions keeps them in the data set of its embedded store alone.
         """
-        known = hashes(key, secret)
+        known = hashes(key, secret, getattr(self.annotated, "record_secret", None))
         since, until = self._range(since_ns, until_ns)
         with self._asking():
             self._search([self._spans_with({A.MLOTEL_RECORD_KEY_HASH: each}) for each in known], since, until)

@@ -6,7 +6,7 @@ A look-up reads the footer of each file and one column of one row group in it: a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,9 +45,11 @@ class LookUp:
 
     Args:
         root: folder of the data set; there need be none.
+        own_secret: the secret of the store that it belongs to.
     """
 
     root: Path
+    own_secret: bytes | None = None
     problems: dict[Path, str] = field(default_factory=dict)
 
     def find(
@@ -57,7 +59,7 @@ class LookUp:
 
         Args:
             key: the key as it was logged.
-            secret: what keys were hashed with; those hashed without are found as well.
+            secret: what keys were hashed with; those hashed with the store's own, or without, are found as well.
             since_ns: predictions made at or after this time, nanoseconds since the epoch.
             until_ns: predictions made at or before this time.
         """
@@ -65,7 +67,7 @@ class LookUp:
         if text is None:
             return ()
         wanted = {
-            RecordKeys(each).hash(text): text[:MOST_CHARACTERS] if each is None else None for each in _ways(secret)
+            RecordKeys(each).hash(text): text[:MOST_CHARACTERS] if each is None else None for each in self._ways(secret)
         }
         days = "" if since_ns is None else day_of(since_ns), "9999-99-99" if until_ns is None else day_of(until_ns)
         found = self._rows(wanted, days)
@@ -76,6 +78,9 @@ class LookUp:
             if (since_ns is None or each.time_ns >= since_ns) and (until_ns is None or each.time_ns <= until_ns)
         )
         return tuple(sorted(distinct, key=lambda each: each.time_ns, reverse=True))
+
+    def _ways(self, secret: bytes | None) -> Sequence[bytes | None]:
+        return [*(each for each in (secret, self.own_secret) if each), None]
 
     def _rows(self, wanted: dict[int, str | None], days: tuple[str, str]) -> list[Prediction]:
         gone: set[Path] = set()
@@ -106,10 +111,6 @@ class LookUp:
             else:
                 self.problems[path] = str(error).splitlines()[0] if str(error) else type(error).__name__
             return []
-
-
-def _ways(secret: bytes | None) -> tuple[bytes | None, ...]:
-    return (secret, None) if secret else (None,)
 
 
 def _of_part(part: Part, wanted: dict[int, str | None]) -> Iterator[Prediction]:
