@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlotel.model import Run
+from mlotel.semconv import attributes as A
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +99,16 @@ class Told:
 
     def __getitem__(self, step: str) -> frozenset[int]:
         return self.steps.get(step, frozenset())
+
+    def account_for(self, runs: Sequence[Run]) -> None:
+        """Look for each number: none is missing or there twice, and each run has what had been recorded by then."""
+        found = {run.attributes[f"{A.MLOTEL_PARAM}.number"]: run for run in runs}
+        assert len(found) == len(runs)
+        assert self["began"] <= found.keys() <= self["begins"]
+        assert {run.state for run in runs} == {"ok", "lost"}
+        assert {n for n in self["ended"] if found[n].state != "ok"} == set()
+        assert {n for n in self["read"] if [a.name for a in found[n].inputs] != ["in"]} == set()
+        assert {n for n in self["wrote"] if [a.name for a in found[n].outputs] != ["out"]} == set()
 
 
 def environment_of(folder: Path, **variables: str) -> dict[str, str]:

@@ -83,6 +83,12 @@ ENDINGS = {
         "failed",
         "MemoryError",
     ),
+    "out of memory, killed by the kernel": Ending(
+        "confine(IN_USE + 2**27)\n"
+        + RUN.format("full = []\n    for _ in range(2**9): full.append(b'x' * 2**20)\n    os.kill(os.getpid(), 9)"),
+        -9,
+        "lost",
+    ),
     "end of the interpreter with an open run": Ending(OPEN, 0, "lost"),
     "end of the interpreter with an open run in a daemon thread": Ending(
         THREAD.format("time.sleep(60)", True), 0, "lost"
@@ -103,6 +109,22 @@ provenance.git(), provenance.environment_digest()
 
 with open("/proc/self/statm") as file:
     IN_USE = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def confine(limit):
+    # into a control group of its own, where that is allowed; elsewhere the signal comes from the process itself
+    for root, file in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        group = os.path.join("/sys/fs/cgroup", root, f"mlotel-{os.getpid()}")
+        try:
+            os.mkdir(group)
+            for path, value in ((file, limit), ("cgroup.procs", os.getpid())):
+                with open(os.path.join(group, path), "w") as stream:
+                    stream.write(str(value))
+            return
+        except OSError:
+            continue
+
+
 statuses = {}
 for name, code in json.loads(sys.argv[1]).items():
     sys.stdout.flush()
@@ -114,6 +136,9 @@ for name, code in json.loads(sys.argv[1]).items():
         exec(code, {**globals(), "NAME": name})
         sys.exit(0)
     statuses[name] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    for root in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup"):
+        if os.path.isdir(group := f"{root}/mlotel-{pid}"):
+            os.rmdir(group)
 print(json.dumps(statuses), flush=True)
 os._exit(0)
 """

@@ -9,7 +9,6 @@ from collected_runs import collector, number_of
 from killed_children import SOAK, Told, kill_children
 from otlp_sink import Sink
 
-from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 from mlotel.store.files import FileStore
 
@@ -23,14 +22,7 @@ def test_every_run_of_killed_processes_is_in_the_store(tmp_path: Path) -> None:
     with FileStore(tmp_path / "store") as store:
         runs = [run for run in store.runs() if run.component == "numbered"]
         status = store.status()
-    number = f"{A.MLOTEL_PARAM}.number"
-    found = {run.attributes[number]: run for run in runs}
-    assert len(found) == len(runs), Counter(run.attributes[number] for run in runs).most_common(3)
-    assert told["began"] <= found.keys() <= told["begins"]
-    assert {run.state for run in runs} == {"ok", "lost"}
-    assert {n for n in told["ended"] if found[n].state != "ok"} == set()
-    assert {n for n in told["read"] if [a.name for a in found[n].inputs] != ["in"]} == set()
-    assert {n for n in told["wrote"] if [a.name for a in found[n].outputs] != ["out"]} == set()
+    told.account_for(runs)
     # a line of which half was written is the last one of its process: skipped, counted, and no other is the worse
     assert told.torn > 0
     assert (status.torn, status.skipped) == (told.torn, 0)
