@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from faulty_grpc_collector import faulty_grpc_collector
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 
+from mlotel.sdk.replay import replay as sdk_replay
 from mlotel.semconv import attributes as A
 from mlotel.semconv import metrics as M
 
@@ -327,16 +329,14 @@ def test_a_replay_that_is_killed_counts_what_it_sends_again(runs: Runs, tmp_path
 
 
 def test_replays_at_once_send_each_line_once(runs: Runs, tmp_path: Path) -> None:
-    """Three at a time take turns."""
+    """Three at a time take turns: while one waits for an answer the others send nothing."""
     runs(0, 150, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_METRICS_EXPORTER="none")
-    with faulty_collector() as collector:
-        collector.reply = lambda signal, message: Reply(after_s=0.1)
-        command = [sys.executable, "-m", "mlotel", "replay", "--store", str(tmp_path / "store"), "--format", "json"]
-        started = [
-            subprocess.Popen([*command, "--endpoint", collector.endpoint], stdout=subprocess.PIPE) for _ in range(3)
-        ]
-        answers = [json.loads(each.communicate(timeout=60)[0]) for each in started]
-        assert sum(answer["sent"] for answer in answers) == 600
+    with faulty_collector() as collector, ThreadPoolExecutor(3) as threads:
+        collector.reply = lambda signal, message: Reply(after_s=0.5)
+        asked = [threads.submit(sdk_replay, tmp_path / "store", collector.endpoint) for _ in range(3)]
+        answers = [each.result(60) for each in asked]
+        assert [answer.error for answer in answers] == [None] * 3
+        assert sum(answer.sent for answer in answers) == 600
         assert len(collector.spans()) == len({span.span_id for span in collector.spans()}) == 300
 
 
