@@ -205,6 +205,17 @@ def test_the_same_process_sends_it_when_the_collector_is_back(runs: Runs, protoc
         assert collector.points(M.MLOTEL_RUN_DURATION.name)[-1].count == 40
 
 
+def test_a_run_that_ends_after_the_shutdown_is_kept(runs: Runs, tmp_path: Path) -> None:
+    """The exporters are gone by then: its end and its span are in the spool, and `mlotel replay` sends them."""
+    with faulty_collector() as collector:
+        last = '    run = mlotel.start_component("open")\n    mlotel.shutdown()\n    run.end()\n'
+        runs(0, 3, last, **ask(collector))
+        assert events(collector) == {"mlotel.run.start": 4, "mlotel.run.end": 3}
+        assert replay(tmp_path / "store", **ask(collector))["sent"] == 2
+        assert events(collector) == {"mlotel.run.start": 4, "mlotel.run.end": 4}
+        assert "open" in {span.name for span in collector.spans()}
+
+
 def test_a_collector_that_asks_for_time_is_given_it(runs: Runs) -> None:
     """Retry-After of a 429: no request of that signal comes before, and one comes then."""
     with faulty_collector() as collector:
