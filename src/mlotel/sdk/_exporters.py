@@ -116,8 +116,9 @@ class Pending(Generic[T]):
                 self._underway.done((key,))
 
     def drain(self) -> bool:
-        """Spool all that is left; return whether anything was."""
+        """Spool all that is left, and from now on what comes at once; return whether anything was left."""
         left = bool(self._items)
+        self._limit = 0
         self.keep(self._on_their_way, unanswered=True)
         self.keep(list(self._items))
         if self._underway is not None:
