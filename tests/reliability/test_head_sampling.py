@@ -54,7 +54,8 @@ SERVICE = """
     logging.basicConfig(format="%(name)s: %(message)s")
     usual = ParentBased(TraceIdRatioBased(float(sys.argv[2])))
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    provider = TracerProvider(sampler=LineageSampler(usual) if sys.argv[1] == "lineage" else usual)
+    samplers = {"usual": usual, "lineage": LineageSampler(usual), "inside": ParentBased(LineageSampler(usual))}
+    provider = TracerProvider(sampler=samplers[sys.argv[1]])
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
@@ -135,6 +136,13 @@ def test_what_another_sampler_drops_is_counted_and_told_once(script: Script) -> 
     (warning,) = said
     assert "drops runs" in warning
     assert "OTEL_TRACES_SAMPLER=mlotel_lineage" in warning
+
+
+def test_below_another_sampler_it_is_another_sampler(script: Script) -> None:
+    """Asked about roots alone it cannot keep lineage whole, and that is told."""
+    found, said = served(script, "inside")
+    assert found["counted"]["mlotel.telemetry.dropped"] > 0
+    assert len(said) == 1
 
 
 def test_a_sampler_that_keeps_all_is_not_complained_of(script: Script) -> None:

@@ -41,7 +41,8 @@ class LineageSampler(Sampler):
     """Samples every component run with its reads and writes, and other spans as `others` would without the runs.
 
     A span of another library below a run that `others` would not have sampled is not sampled either, in this process
-    and in those that the trace goes on to, if they have this sampler too.
+    and in those that the trace goes on to, if they have this sampler too. It stands outermost: a `ParentBased` around
+    it would not ask it about what is below a span that is not sampled.
 
     Args:
         others: Decides on all other spans.
