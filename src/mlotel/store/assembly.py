@@ -23,6 +23,7 @@ from mlotel.store.rows import (
     Place,
     RunRow,
     ids_of,
+    run_id_of,
     span_hex,
     target_number,
 )
@@ -127,7 +128,7 @@ class Assembly:
                 if span is not None:
                     yield head_of_span(
                         span,
-                        run_id=ids_of(row)[0],
+                        run_id=run_id_of(row),
                         state=STATES[row.state],
                         times=(row.start or 0, int(span.content["endTimeUnixNano"])),
                         counts=(reads, writes),

@@ -24,6 +24,7 @@ __all__ = [
     "digest_range",
     "flags_of",
     "ids_of",
+    "run_id_of",
     "span_hex",
     "span_number",
     "target_number",
@@ -211,5 +212,9 @@ def span_hex(number: int) -> str:
 
 def ids_of(row: RunRow) -> tuple[str, str, str]:
     """Run id, trace id and span id of a run, in hex."""
-    run_id = span_hex(row.run_hi) + span_hex(row.run_lo)
-    return run_id, span_hex(row.trace_hi or 0) + span_hex(row.trace_lo or 0), span_hex(row.span or 0)
+    return run_id_of(row), span_hex(row.trace_hi or 0) + span_hex(row.trace_lo or 0), span_hex(row.span or 0)
+
+
+def run_id_of(row: RunRow) -> str:
+    """Run id of a run, in hex."""
+    return f"{row.run_hi & _UNSIGNED:016x}{row.run_lo & _UNSIGNED:016x}"

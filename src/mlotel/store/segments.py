@@ -25,6 +25,15 @@ _DAY_S = 86_400
 _SEGMENT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.jsonl")
 
 
+def _seek_and_read(fd: int, length: int, offset: int) -> bytes:
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, length)
+
+
+# One call of the system instead of two, where there is one.
+_PREAD = getattr(os, "pread", _seek_and_read)
+
+
 def segment_writer(name: str) -> tuple[str, str, int] | None:
     """Day, host key and process id in the name of a segment, None where it is another file's."""
     match = _SEGMENT_NAME.fullmatch(name)
@@ -181,8 +190,7 @@ class Segments:
                 self.close()
             # Kept open until `close`: opening costs more than reading one line.
             fd = self._files[name] = os.open(self.folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        os.lseek(fd, place.offset, os.SEEK_SET)
-        line = os.read(fd, place.length)
+        line: bytes = _PREAD(fd, place.length, place.offset)
         if len(line) != place.length:
             raise OSError(f"{name} is shorter than it was")
         return line

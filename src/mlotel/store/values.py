@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _DEPENDS_ON = "depends_on"
+# What a list shows of the attributes of a run's span.
+_OF_HEADS = frozenset({A.CICD_PIPELINE_NAME, A.MLOTEL_COMPONENT_NAME, A.MLOTEL_COMPONENT_VERSION})
 _ENDED = frozenset({"ok", "failed", "cancelled"})
 _GIT = {
     "commit": A.VCS_REF_HEAD_REVISION,
@@ -123,7 +125,8 @@ def head_of_span(item: Item, *, run_id: str, state: str, times: tuple[int, int],
         times: start and end, nanoseconds since the epoch.
         counts: how many artifacts it read and wrote.
     """
-    said = decode_attributes(item.content.get("attributes") or ()).get
+    attributes = item.content.get("attributes") or ()
+    said = decode_attributes([each for each in attributes if each["key"] in _OF_HEADS]).get
     name = str(said(A.MLOTEL_COMPONENT_NAME, ""))
     pipeline, version = _text(said(A.CICD_PIPELINE_NAME)), _text(said(A.MLOTEL_COMPONENT_VERSION))
     return RunHead(run_id, name, state, *times, pipeline, version, *counts)
