@@ -62,6 +62,8 @@ class Pending(Generic[T]):
     ) -> None:
         self.item = item
         self.losses = losses
+        self.kept = 0
+        """How many did not arrive when they were sent."""
         self._encode = encode
         self._spool = spool
         self._limit = limit
@@ -100,6 +102,7 @@ class Pending(Generic[T]):
             item = self._items.pop(key, None)
             if item is None:
                 continue
+            self.kept += 1
             if self._spool is None:
                 self.losses.dropped(self.item, 1, "no_store", None)  # the lane has said so
             else:

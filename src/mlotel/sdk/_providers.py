@@ -152,9 +152,11 @@ class Collector:
 
     def flush(self) -> bool:
         """Send what waits; return whether all of it arrived or was refused for good."""
+        before = sum(pending.kept for pending in self._pending.values())
         for provider in self._providers:
             provider.force_flush()
-        return not any(lane.failing for lane in self._lanes.values())
+        kept = sum(pending.kept for pending in self._pending.values())
+        return kept == before and not any(lane.failing for lane in self._lanes.values())
 
     def close(self, until: float) -> bool:
         """Send what waits, and what was spooled before; spool the rest. Return whether nothing waits any more.
