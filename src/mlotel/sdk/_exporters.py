@@ -108,13 +108,11 @@ class Pending(Generic[T]):
             else:
                 self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
 
-    def drain(self) -> bool:
-        """Spool all that is left, and from now on what comes at once; return whether anything was left."""
-        left = bool(self._items)
+    def drain(self) -> None:
+        """Spool all that is left, and from now on what comes at once."""
         self._limit = 0
         self.keep(self._on_their_way, unanswered=True)
         self.keep(list(self._items))
-        return left
 
 
 def _forget(reference: weakref.ref[Pending[Any]]) -> None:

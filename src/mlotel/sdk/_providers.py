@@ -165,17 +165,19 @@ class Collector:
             until: the latest end, in seconds of `time.monotonic`.
         """
         left = max(until - time.monotonic(), 0.0)
-        self._patience.seconds = left / 4  # each signal has its turn
+        before = {signal: pending.kept for signal, pending in self._pending.items()}
+        self._patience.seconds = left / 5  # each signal has its turn
         self._close.set()
-        done = self._closed.wait(left * 0.9)
+        self._closed.wait(left * 0.8)  # the rest is for what is spooled
         self._patience.seconds = 0.0
-        for signal, pending in self._pending.items():
-            if pending.drain():  # a backend that takes a request and never answers holds the thread
-                self._lanes[signal].tell("no answer in time")
-        done = done and not any(lane.failing for lane in self._lanes.values())
-        if done and self._replayer is not None:
-            task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
-            task.wait(lambda _: time.monotonic() >= until)
+        for pending in self._pending.values():
+            pending.drain()  # a backend that takes a request and never answers holds the thread
+        late = [signal for signal, pending in self._pending.items() if pending.kept > before[signal]]
+        done = self._closed.is_set() and not any(lane.failing for lane in self._lanes.values())
+        if done and not self._send_spool(until) and late:
+            done = False
+        for signal in late if not done else ():
+            self._lanes[signal].tell("not all of it in time")
         self._losses.say()
         self._courier.stop()
         return done
@@ -201,6 +203,15 @@ class Collector:
                 return _SOON_S if done.sent else _LATER_S
             pause = self._pause() or _LATER_S
         return min(pause, _SELDOM_S)
+
+    def _send_spool(self, until: float) -> bool:
+        """Send what is in the spool; return whether all of it was in time."""
+        sent: list[bool] = []
+        if self._replayer is not None:
+            run = self._replayer.run
+            task = self._courier.submit(lambda: sent.append(run(lambda: time.monotonic() >= until).error is None))
+            task.wait(lambda _: time.monotonic() >= until)
+        return sent == [True] and time.monotonic() < until
 
     def _pause(self) -> float:
         """Return for how many seconds the spool cannot be sent: spans and log records stand in the same files."""
