@@ -36,6 +36,9 @@ from mlotel.store.encoding import LineEncoder
 _SOON_S, _LATER_S, _SELDOM_S = 0.5, 5.0, 30.0
 """When the spool is looked at again: after something was sent, after nothing was, and where there is no point in it."""
 
+_MARGIN_S = 0.1
+"""How long before the latest end nothing is waited for any more."""
+
 __all__ = ["Collector", "SdkIds", "make_resource", "scraped_provider"]
 
 
@@ -174,7 +177,7 @@ class Collector:
             pending.drain()  # a backend that takes a request and never answers holds the thread
         late = [signal for signal, pending in self._pending.items() if pending.kept > before[signal]]
         done = self._closed.is_set() and not any(lane.failing for lane in self._lanes.values())
-        if done and not self._send_spool(until) and late:
+        if done and not self._send_spool(until - _MARGIN_S) and late:
             done = False
         for signal in late if not done else ():
             self._lanes[signal].tell("not all of it in time")
