@@ -19,8 +19,6 @@ from typing import Any
 import pytest
 from faulty_collector import FaultyCollector, Reply, faulty_collector
 from faulty_grpc_collector import faulty_grpc_collector
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
 
 from mlotel.sdk.replay import replay as sdk_replay
 from mlotel.semconv import attributes as A
@@ -30,18 +28,15 @@ Runs = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SERVERS = {"http/protobuf": faulty_collector, "grpc": faulty_grpc_collector}
 NO_SPANS = bytes.fromhex("0a0608031202") + b"no"  # a partial success: three items rejected, because "no"
-RETRY = RetryInfo(retry_delay=Duration(seconds=3600)).SerializeToString()
 FAULTS: dict[str, dict[str, Reply]] = {
     "http/protobuf": {
         "503": Reply(503),
-        "429": Reply(429, {"Retry-After": "3600"}),
         "a page": Reply(headers={"Content-Type": "text/html"}, body=b"<p>log in</p>", taken=False),
         "no answer": Reply(None),
         "slow": Reply(after_s=30, taken=False),
     },
     "grpc": {
         "unavailable": Reply(14),
-        "exhausted": Reply(8, {"google.rpc.retryinfo-bin": RETRY}),  # type: ignore[dict-item] # gRPC's are bytes
         "slow": Reply(0, after_s=30, taken=False),
     },
 }
@@ -81,12 +76,10 @@ UNTIL_SENT = """
     def left():
         names = [os.path.join(where, name) for where, _, names in os.walk(f"{store}/spool") for name in names]
         return [name for name in names if name.endswith((".jsonl", ".pb"))]
-    assert left()
     while left() and time.monotonic() < deadline:
         mlotel.flush()
         time.sleep(0.1)
     print(left())
-    os._exit(0)
     """
 
 
@@ -153,14 +146,13 @@ def test_what_one_process_cannot_send_a_later_one_sends(runs: Runs, tmp_path: Pa
         assert spooled(tmp_path / "store") == 120  # a run is two spans, a start and an end
 
         collector.reply = lambda signal, message: WELL[protocol]
-        later = runs(30, 31, **ask(collector, protocol))
-        assert later.stderr == ""
+        later = runs(30, 31, UNTIL_SENT, **ask(collector, protocol))
+        assert (later.stdout, later.stderr) == ("[]\n", "")
         assert numbers(collector) == list(range(31))
         assert len({span.span_id for span in collector.spans()}) == 62
         assert events(collector) == {"mlotel.run.start": 31, "mlotel.run.end": 31}
         counts = [point.count for point in collector.points(M.MLOTEL_RUN_DURATION.name)]
-        assert sorted(counts) == [1, 30]
-        assert spooled(tmp_path / "store") == 0 or "sent" in {p.suffix[1:] for p in (tmp_path / "store").rglob("*")}
+        assert set(counts) == {1, 30}
 
 
 @contextmanager
