@@ -23,7 +23,7 @@ VARIANTS = {
     "component": "import mlotel\nmlotel.component",
     "first run": f"import mlotel\n{RUN}",
     "first table": f"import mlotel, pyarrow\n{RUN}\n    run.log_input(pyarrow.table({{'x': [1]}}), 'table')",
-    "arrow": "import pyarrow, numpy",
+    "arrow": "import pyarrow\npyarrow.table({'x': [1]})",
 }
 
 
@@ -60,7 +60,7 @@ def main() -> list[tuple[str, str, str]]:
         ("import mlotel, beside it", ratio("import", "sdk"), "≤ 1.3 ×"),
         ("… and mlotel.component", ratio("component", "sdk"), "≤ 1.3 ×"),
         ("… and a first run on the embedded store", ratio("first run", "sdk"), ""),
-        ("… a first table, beside pyarrow and the SDK", ratio("first table", "arrow and sdk"), ""),
+        ("… and a first table, beside pyarrow's and the SDK", ratio("first table", "arrow and sdk"), ""),
         ("the SDK with its OTLP exporter, beside the SDK", ratio("sdk and exporter", "sdk"), ""),
     ]
 

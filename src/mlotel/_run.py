@@ -452,7 +452,9 @@ class ActiveRun:
         finally:
             self._recording = False
             _heartbeat.remove(self)
-            if self._span.is_recording():  # whatever happened above
+            if self._span.is_recording():  # whatever happened above; without a status it would read as ok
+                if isinstance(error, (Exception, str)):
+                    self._span.set_status(StatusCode.ERROR)
                 self._span.end()
             # a context that holds the run which holds the context would have to wait for the cycle collector
             self._context, self._io = self._started_in, None

@@ -237,6 +237,21 @@ def test_no_part_of_the_runtime_can_break_a_pipeline(
     assert len(warnings()) == len(set(warnings()))
 
 
+@pytest.mark.parametrize(("error", "state"), [(None, "ok"), (ValueError("no"), "failed"), ("no", "failed")])
+def test_a_failed_run_is_failed_whatever_goes_wrong_at_its_end(
+    error: BaseException | str | None, state: str, mlotel_runs: CapturedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of mlotel's own at the end of a run, as at the end of the stack, makes no success of a failure."""
+
+    def fault(*_: object) -> None:
+        raise RecursionError
+
+    run = mlotel.start_component("c")
+    monkeypatch.setattr("mlotel._run.outcome", fault)
+    run.end(error)
+    assert [each.state for each in mlotel_runs.runs] == [state]
+
+
 def test_a_fault_whose_message_cannot_be_made_is_told_as_well(
     mlotel_runs: CapturedRuns, warnings: Callable[[], list[str]]
 ) -> None:

@@ -406,6 +406,16 @@ def test_each_form_lets_through_what_comes(
     assert states == {STATES.get(kind, "cancelled")}
 
 
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """A stack that is soon at its end."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 250)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("little_room")
 def test_recursion_without_an_end_leaves_everything_in_order() -> None:
     """The error reaches who began it, no run stays current, and the next one is recorded."""
 

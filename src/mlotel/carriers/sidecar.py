@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from mlotel.carriers import artifact_context
@@ -39,6 +38,8 @@ def read(path: str) -> ArtifactContext | None:
 
 def write(path: Path, context: ArtifactContext) -> None:
     """Put `context` beside `path`, whole or not at all, for those to read who can read `path`. Raises OSError."""
+    import tempfile  # loaded by need: it brings all compressors along
+
     target = path_of(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
     try:
