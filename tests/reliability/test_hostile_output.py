@@ -24,7 +24,7 @@ from pipelines import Book, Io, otlp_lines
 import mlotel
 from mlotel.cli import main
 
-EXAMPLES = 500 if os.environ.get("MLOTEL_SOAK") else 8
+EXAMPLES = 200 if os.environ.get("MLOTEL_SOAK") else 8
 # What a terminal, or an editor that shows a file, might obey
 COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
