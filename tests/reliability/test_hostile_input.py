@@ -32,7 +32,7 @@ from mlotel.store.files import FileStore
 from mlotel.store.headers import query_headers
 from mlotel.testing import capture
 
-EXAMPLES = 2_000 if os.environ.get("MLOTEL_SOAK") else 60
+EXAMPLES = 500 if os.environ.get("MLOTEL_SOAK") else 60
 fuzzed = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"

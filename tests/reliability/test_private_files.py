@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from listening import listening_addresses
 
-from mlotel import scrape
+from mlotel import scrape, sdk
 from mlotel.store.memory import MemoryStore
 from mlotel.ui import Reading, Running, serve
 
@@ -144,6 +144,7 @@ def test_the_web_view_listens_on_loopback_alone() -> None:
 def test_the_scrape_endpoint_listens_on_loopback_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another address has to be asked for by name."""
     monkeypatch.setenv("MLOTEL_STORE", "none")
+    monkeypatch.setattr(scrape, "_exposure", None)
     assert "0.0.0.0" not in listening_addresses(os.getpid())
     server = scrape.start_http_server(0)
     try:
@@ -155,3 +156,4 @@ def test_the_scrape_endpoint_listens_on_loopback_unless_told_otherwise(monkeypat
         assert "0.0.0.0" in listening_addresses(os.getpid())
     finally:
         server.close()
+        sdk.read_metrics(None)

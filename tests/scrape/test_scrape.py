@@ -171,3 +171,26 @@ def test_what_cannot_be_offered_is_said_at_once(script: Script, before: str, sai
     """
     )
     assert said in done.stdout
+
+
+def test_what_is_configured_afterwards_is_recorded_and_offered(script: Callable[..., object]) -> None:
+    """A reader takes one provider in its life; a runtime that is made anew goes on with that one."""
+    script(
+        """
+        import urllib.request
+        import mlotel
+        from mlotel.store.files import FileStore
+
+        server = mlotel.scrape.start_http_server(0)
+        for store in ("one", "two"):
+            mlotel.configure(store=store)
+            with mlotel.component(store):
+                pass
+            with FileStore(store) as opened:
+                assert [run.component for run in opened.runs()] == [store]
+        offered = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics").read().decode()
+        for store in ("one", "two"):
+            assert f'mlotel_run_duration_seconds_count{{mlotel_component_name="{store}"' in offered, offered
+        server.close()
+        """
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from mlotel.carriers import artifact_context
@@ -45,7 +46,8 @@ def write(path: Path, context: ArtifactContext) -> None:
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             json.dump({"traceparent": context.traceparent, "digest": context.digest}, file)
-            os.fchmod(handle, path.stat().st_mode & 0o666)  # a draft is its owner's alone
+            with suppress(FileNotFoundError):  # a draft is its owner's alone
+                os.fchmod(handle, path.stat().st_mode & 0o666)
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)

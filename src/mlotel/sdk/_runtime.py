@@ -66,6 +66,8 @@ _losses: list[Losses] = []
 """What counts the losses of the runtimes that were in use, to be said at exit."""
 _reader: MetricReader | None = None
 """What reads this process's metrics where no collector is sent them."""
+_scraped: Any = None
+"""The provider that it reads: a reader takes one in its life, and runtimes come and go."""
 _journal: Journal | None = None
 """Where what is said of runs after the fact was last written to."""
 _written_by: weakref.WeakKeyDictionary[object, Path] = weakref.WeakKeyDictionary()
@@ -190,7 +192,7 @@ def read_metrics(reader: MetricReader | None) -> None:
     Raises:
         ConfigurationError: telemetry is switched off, or metrics go elsewhere already.
     """
-    global _reader
+    global _reader, _scraped
     with _lock:
         if reader is not None:
             if _settings.disabled:
@@ -204,7 +206,7 @@ def read_metrics(reader: MetricReader | None) -> None:
                     "metrics go to a collector already, which offers them for scraping: set "
                     "OTEL_METRICS_EXPORTER=none to have this process scraped instead"
                 )
-        _reader = reader
+        _reader, _scraped = reader, None
         _retire()
 
 
@@ -330,6 +332,7 @@ def _renew() -> _State:
 
 
 def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
+    global _scraped
     if settings.disabled:
         return _State(nothing(), os.getpid(), seen)
     tracers, loggers, meters = _application()
@@ -339,7 +342,9 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if meters is None and _reader is not None and not settings.exports("metrics"):
         from mlotel.sdk._providers import scraped_provider
 
-        meters = scraped = scraped_provider(settings, _reader)
+        if _scraped is None:
+            _scraped = scraped_provider(settings, _reader)
+        meters = scraped = _scraped
     root = settings.store_root
     otlp = settings.otlp
     embedded = root is not None and (settings.store_wanted or (tracers is None and not otlp))
