@@ -125,6 +125,30 @@ def test_a_model_of_a_version(book, opened):
             resolve(store, f"model:delay:{version}")
 
 
+def test_a_model_of_an_old_version(book, opened):
+    """However many have been written and read since, and whoever says the version."""
+    own = book.run("train", writes=[Io("a", name="delay", type="model")], attributes={A.MLOTEL_MODEL_VERSION: "7"})
+    component = book.run("train", writes=[Io("b", name="delay", type="model")], version="2.2")
+    file = book.run("train", writes=[Io("c", name="delay", type=None)], attributes={A.MLOTEL_MODEL_VERSION: "file"})
+    read = book.run("serve", [Io("d", name="delay", type="model")], attributes={A.MLOTEL_MODEL_VERSION: "read"})
+    book.run("serve", [Io("a", name="delay", type="model")], attributes={A.MLOTEL_MODEL_VERSION: "7"})
+    book.run("train", [Io("a", name="delay", type="model")], writes=[Io("e", name="other")], version="elsewhere")
+    for number in range(100):
+        said = {A.MLOTEL_MODEL_VERSION: f"later-{number}"}
+        book.run("train", writes=[Io(f"{number}", name="delay", type="model")], attributes=said)
+    store = opened(book)
+
+    assert resolve(store, "model:delay:7").span_id == own.outputs[0].span_id
+    assert resolve(store, "model:delay:2.2").run_id == component.run_id
+    assert resolve(store, "model:delay:file").run_id == file.run_id
+    assert resolve(store, "model:delay:read").run_id == read.run_id
+    short = component.outputs[0].digest.removeprefix("blake3:")[:12]
+    assert resolve(store, f"model:delay:{short}").run_id == component.run_id
+    for version in ("later", "elsewhere", "70"):
+        with pytest.raises(RunNotFoundError):
+            resolve(store, f"model:delay:{version}")
+
+
 def test_a_model_that_was_only_read(book, opened):
     """A model that no run in the store wrote is found by the name and version that its readers gave it."""
     run = book.run("serve", [Io("a", name="delay", type="model")], attributes={A.MLOTEL_MODEL_VERSION: "9"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -393,6 +394,53 @@ def test_a_store_finds_what_looking_at_each_run_finds(runs, where, limit, since,
     ]
     assert list(found) == expected[:limit]
     assert store.count_runs(**bounds) == len(store.runs(**bounds))
+
+
+# Values as JSON of an attribute, in the forms in which encoders write them.
+TEXTS = (
+    "7",
+    "007",
+    "+7",
+    " 7",
+    "7.0",
+    "1e3",
+    "2.50",
+    "true",
+    "True",
+    "None",
+    "nan",
+    "NaN",
+    "v1.2",
+    "a b",
+    "größe",
+    "-7",
+)
+FORMS = [{"stringValue": text} for text in TEXTS]
+FORMS += [{"intValue": "7"}, {"intValue": 1000}, {"intValue": "-7"}, {"intValue": "12345678"}, {"boolValue": True}, {}]
+FORMS += [{"doubleValue": number} for number in (7.0, 1000.0, 2.5, 1e22, 2.2999999999999998, -0.0, "NaN")]
+FORMS += [{"arrayValue": {"values": [{"stringValue": "v1.2"}, {"intValue": "7"}, {}]}}]
+WANTED = (*TEXTS, "0", "1000", "2.5", "2.3", "12345678", "1e22", "10000000000000000000000", "v1", "7.", "false")
+
+
+@pytest.mark.parametrize("key", ["attribute.k", "param.k", "version"])
+def test_whatever_way_a_value_is_written_it_is_found(key):
+    """A store that looks for words in lines before it reads them leaves nothing out."""
+    lines = []
+    for number, form in enumerate(FORMS):
+        end = json.loads(RunLines(number, start_s=number).end())
+        (span,) = end["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        name = {"attribute.k": "k", "param.k": A.MLOTEL_PARAM + ".k", "version": A.MLOTEL_COMPONENT_VERSION}[key]
+        span["attributes"].append({"key": name, "value": form})
+        lines.append(json.dumps(end).encode())
+    store = MemoryStore(lines)
+    runs = store.runs()
+
+    found = {wanted: store.runs(where=[Condition(key, "=", wanted)]) for wanted in WANTED}
+
+    expected = {wanted: tuple(run for run in runs if Condition(key, "=", wanted).matches(run)) for wanted in WANTED}
+    assert len(runs) == len(FORMS)
+    assert any(expected.values())
+    assert found == expected
 
 
 def test_few_lines_are_read_where_matches_come_early():

@@ -7,7 +7,6 @@ other end: a run consumes a write if, going back from its read, that write is fo
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -317,15 +316,13 @@ def _by_digest(records: Records, read: Artifact) -> Crossing:
     run = records.run(written.run_id)
     if run is None:
         return Crossing(read, lost=True)
-    several = any(each.run_id != written.run_id for each in records.writers(read.digest))
+    several = records.is_written_by_others(read.digest, written.run_id)
     return Crossing(written, (Far(run, written, LATEST_WRITE if several else _DIGEST),))
 
 
 def _latest_write(records: Records, read: Artifact, digest: str) -> Artifact | None:
     """The latest write of a digest before the read of it."""
-    writers = records.writers(digest)
-    count = bisect_right(writers, read.time_ns, key=_time) if read.time_ns else len(writers)
-    return writers[count - 1] if count else None
+    return records.latest_write(digest, until_ns=read.time_ns or None)
 
 
 def _time(artifact: Artifact) -> int:

@@ -9,11 +9,14 @@ from mlotel.lineage._records import Records
 from mlotel.model import Artifact
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
+from mlotel.store.conditions import Condition
 
 __all__ = ["models_named"]
 
 _MODEL = "model"
+_WRITTEN, _READ = "output", "input"
 _FIRST, _TOGETHER = 16, 64
+_SHORTEST_DIGEST = 4
 
 
 def models_named(store: Store, text: str) -> Iterator[Artifact]:
@@ -32,9 +35,37 @@ def models_named(store: Store, text: str) -> Iterator[Artifact]:
 def _named(store: Store, name: str, version: str | None) -> Iterator[Artifact]:
     if not name:
         return
+    if version is not None and store.translates(Condition("artifact", "=", name)):
+        yield from _selected(store, name, version)
+        return
     for kind in (_MODEL, None):
-        candidates = (each for direction in ("output", "input") for each in _latest(store, name, direction, kind))
+        candidates = (each for direction in (_WRITTEN, _READ) for each in _latest(store, name, direction, kind))
         yield from candidates if version is None else _of_version(store, candidates, version)
+
+
+def _selected(store: Store, name: str, version: str) -> Iterator[Artifact]:
+    """Those of a version, from a store that selects runs: a name may have a hundred thousand versions."""
+    lately = store.find_artifacts(name=name, direction=_WRITTEN, limit=_TOGETHER)
+    yield from _of_version(store, (each for each in lately if each.type == _MODEL), version)
+    found = {direction: list(_saying(store, name, version, direction)) for direction in (_WRITTEN, _READ)}
+    for kind in (_MODEL, None):
+        for artifacts in found.values():
+            yield from _of_version(store, (each for each in artifacts if each.type == kind), version)
+
+
+def _saying(store: Store, name: str, version: str, direction: str) -> Iterable[Artifact]:
+    """The artifacts of a name that may be of a version, latest first; of those that were read the latest few."""
+    limit = None if direction == _WRITTEN else _TOGETHER
+    artifacts: list[Artifact] = []
+    if len(version) >= _SHORTEST_DIGEST:
+        artifacts += store.find_artifacts(name=name, digest=version, direction=direction, limit=limit)
+    says = [Condition(f"attribute.{A.MLOTEL_MODEL_VERSION}", "=", version)]
+    if direction == _WRITTEN:
+        says.append(Condition("version", "=", version))
+    for each in says:
+        for run in store.runs(where=(Condition(direction, "=", name), each), limit=limit):
+            artifacts += run.outputs if direction == _WRITTEN else run.inputs
+    return sorted((each for each in artifacts if each.name == name), key=lambda each: each.time_ns, reverse=True)
 
 
 def _latest(store: Store, name: str, direction: str, kind: str | None) -> Iterator[Artifact]:
@@ -67,7 +98,7 @@ def _each_once(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
 
 def _begins(digest: str | None, version: str) -> bool:
     wanted = version.lower()
-    return digest is not None and len(wanted) >= 4 and digest.partition(":")[2].startswith(wanted)
+    return digest is not None and len(wanted) >= _SHORTEST_DIGEST and digest.partition(":")[2].startswith(wanted)
 
 
 def _says(records: Records, artifact: Artifact, version: str) -> bool:
@@ -75,4 +106,4 @@ def _says(records: Records, artifact: Artifact, version: str) -> bool:
     if run is None:
         return False
     said = run.attributes.get(A.MLOTEL_MODEL_VERSION)
-    return str(said) == version if said is not None else artifact.direction == "output" and run.version == version
+    return str(said) == version if said is not None else artifact.direction == _WRITTEN and run.version == version

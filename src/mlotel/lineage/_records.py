@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from mlotel.model import Artifact, Run
@@ -34,8 +35,22 @@ class _AnswersTogether(Protocol):
     def dependents_of_spans(self, spans: Iterable[Span]) -> Sequence[Run]: ...
 
 
+@runtime_checkable
+class _KnowsLatestWrites(Protocol):
+    """A store that finds one write among very many without reading the others."""
+
+    def digests_written_often(self, digests: Iterable[str], *, more_than: int) -> Collection[str]: ...
+
+    def latest_write(self, digest: str, *, until_ns: int | None) -> Artifact | None: ...
+
+    def is_written_by_others(self, digest: str, run_id: str) -> bool: ...
+
+
 Span = tuple[str, str]
 """Trace id and span id."""
+
+# So many writes of a digest are read together; of more, the one that is wanted, as long as few are wanted.
+_MANY = 64
 
 
 class Records:
@@ -48,6 +63,9 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._together = store if isinstance(store, _AnswersTogether) else None
+        self._latest = store if isinstance(store, _KnowsLatestWrites) else None
+        self._often: dict[str, dict[int | None, Artifact | None]] = {}
+        self._others: dict[tuple[str, str], bool] = {}
         self._runs: dict[str, Run | None] = {}
         self._spans: dict[Span, Run | None] = {}
         self._writers: dict[str, list[Artifact]] = {}
@@ -78,6 +96,29 @@ class Records:
             found = self._store.find_artifacts(digest=digest, direction="output")
             self._writers[digest] = _earliest_first(each for each in found if each.digest == digest)
         return self._writers[digest]
+
+    def latest_write(self, digest: str, *, until_ns: int | None) -> Artifact | None:
+        """The latest write of a digest that began no later than that, in nanoseconds since the epoch; or of all."""
+        self.expect_writers((digest,))
+        known = self._often.get(digest)
+        if self._latest and known is not None and len(known) < _MANY:
+            if until_ns not in known:
+                known[until_ns] = self._latest.latest_write(digest, until_ns=until_ns)
+            return known[until_ns]
+        writers = self.writers(digest)
+        count = len(writers) if until_ns is None else bisect_right(writers, until_ns, key=_time)
+        return writers[count - 1] if count else None
+
+    def is_written_by_others(self, digest: str, run_id: str) -> bool:
+        """Whether any run but this one wrote the digest."""
+        key = (digest, run_id)
+        if key not in self._others:
+            self._others[key] = (
+                self._latest.is_written_by_others(digest, run_id)
+                if self._latest and digest in self._often
+                else any(each.run_id != run_id for each in self.writers(digest))
+            )
+        return self._others[key]
 
     def reads(self, digest: str) -> Sequence[Artifact]:
         """Every read of a digest, latest first."""
@@ -127,8 +168,12 @@ class Records:
                 self._spans[span] = found.get(span)
 
     def expect_writers(self, digests: Iterable[str]) -> None:
-        """`writers` will be asked for these."""
-        missing = {digest for digest in digests if digest not in self._writers}
+        """`latest_write` will be asked for these."""
+        missing = {digest for digest in digests if digest not in self._writers and digest not in self._often}
+        if self._latest and missing:
+            often = self._latest.digests_written_often(missing, more_than=_MANY)
+            self._often |= {digest: {} for digest in often}
+            missing.difference_update(often)
         if self._together and missing:
             found = _by_digest(self._together.artifacts_with_digests(missing, direction="output"))
             self._writers |= {digest: _earliest_first(found[digest]) for digest in missing}
@@ -184,4 +229,8 @@ def _by_digest(artifacts: Iterable[Artifact]) -> defaultdict[str, list[Artifact]
 
 
 def _earliest_first(artifacts: Iterable[Artifact]) -> list[Artifact]:
-    return sorted(artifacts, key=lambda each: each.time_ns)
+    return sorted(artifacts, key=_time)
+
+
+def _time(artifact: Artifact) -> int:
+    return artifact.time_ns

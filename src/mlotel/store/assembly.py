@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -143,7 +142,7 @@ class Assembly:
         told = [condition for condition in where if not condition.needs_artifacts]
         if not told:
             return rows
-        words = [word for condition in told if (word := condition.word) is not None]
+        words = [word for condition in told for word in condition.words]
         kept = []
         for row in rows:
             # Looking for a word in a line costs a tenth of reading it.
@@ -220,7 +219,7 @@ class Assembly:
 
     def _mentions(self, row: RunRow, words: Sequence[bytes]) -> bool:
         """Whether the lines of a run hold all words; long ones, of many runs, are better read once for all of them."""
-        lines = []
+        said = b""
         for segment, offset, length in (
             (row.start_segment, row.start_offset, row.start_length),
             (row.end_segment, row.end_offset, row.end_length),
@@ -228,9 +227,11 @@ class Assembly:
             if segment is not None:
                 if (length or 0) > _LONG_LINE:
                     return True
-                with contextlib.suppress(OSError):
-                    lines.append(self._line(Place(segment, offset or 0, length or 0)))
-        return all(any(word in line for line in lines) for word in words)
+                try:
+                    said += self._line(Place(segment, offset or 0, length or 0))
+                except OSError:
+                    continue
+        return all(word in said for word in words)
 
     def _head(self, row: RunRow) -> Run | None:
         try:

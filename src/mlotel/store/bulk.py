@@ -20,7 +20,10 @@ __all__ = [
     "Span",
     "artifacts_with_digests",
     "dependents_of",
+    "digests_written_often",
+    "is_written_by_others",
     "latest_of_each_digest",
+    "latest_write",
     "readers_of",
     "runs_of_spans",
     "runs_with_ids",
@@ -73,6 +76,39 @@ def artifacts_with_digests(
         for artifact in _artifacts(index, assembly, f"digest IN ({chunk}) AND flags IN ({sides})"):
             if artifact.digest in wanted:
                 yield artifact
+
+
+def digests_written_often(index: Index, digests: Iterable[str], more_than: int) -> set[str]:
+    """Those of whole digests of which there are more writes than that; they are counted, and none is read."""
+    asked, often = _by_number(set(digests), digest_number), set[str]()
+    for chunk in _chunks(asked):
+        writes = f"SELECT digest FROM io WHERE digest IN ({chunk}) AND flags IN ({_listed(flags_of('output'))})"
+        for (number,) in index.rows(f"{writes} GROUP BY digest HAVING count(*) > {more_than}"):
+            often.update(asked[number])
+    return often
+
+
+def latest_write(index: Index, assembly: Assembly, digest: str, until_ns: int | None) -> Artifact | None:
+    """The latest write of a whole digest that began no later than `until_ns`; the latest of all where that is None."""
+    where, parameters = "digest = ? AND flags = ?", [digest_number(digest)]
+    if until_ns is not None:
+        where, parameters = f"time <= ? AND {where}", [until_ns, *parameters]
+    found = [
+        write
+        for flags in flags_of("output")
+        # Of those at one time the first, as where all are read
+        for rows in [index.io_rows(where, (*parameters, flags), "time DESC, id")]
+        for write in islice((each for each in assembly.artifacts(rows) if each.digest == digest), 1)
+    ]
+    return max(found, key=lambda each: each.time_ns, default=None)
+
+
+def is_written_by_others(index: Index, assembly: Assembly, digest: str, run_id: str) -> bool:
+    """Whether any run but this one wrote a whole digest."""
+    where = f"digest = ? AND flags IN ({_listed(flags_of('output'))})"
+    own = index.rows("SELECT id FROM run WHERE run_hi = ? AND run_lo = ?", trace_numbers(run_id))
+    rows = index.io_rows(f"{where} AND run <> ?", (digest_number(digest), own[0][0] if own else 0), "time DESC")
+    return any(each.digest == digest for each in assembly.artifacts(rows))
 
 
 def latest_of_each_digest(index: Index, assembly: Assembly, beginning: str) -> Iterator[Artifact]:

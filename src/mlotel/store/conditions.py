@@ -20,6 +20,7 @@ __all__ = ["Condition"]
 
 # What `test` calls them needs no quotes in a shell.
 _SPELLINGS = {"==": "=", "eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_SPELLED = frozenset({"true", "false", "none", "nan"})  # what Python and JSON write differently
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")  # what no JSON encoder writes with an escape
 _IN_WORDS = re.compile(r"([^\s=<>!~]+)\s+(exists|eq|ne|lt|le|gt|ge)(?:\s+(.*))?", re.DOTALL)
 _ONE_WORD = re.compile(r"(.+?)\s*(!=|<=|>=|==|=|<|>|~)\s*(.*)", re.DOTALL)
@@ -127,12 +128,13 @@ class Condition:
         return key_named(self.key).attribute
 
     @property
-    def word(self) -> bytes | None:
-        """What the JSON of every run holds that meets the condition; None where that cannot be said."""
+    def words(self) -> tuple[bytes, ...]:
+        """What the JSON of every run holds that meets the condition, as far as that can be said."""
         attribute = self.attribute
         if attribute is None or (self.op == "exists" and not self.value) or _PLAIN.fullmatch(attribute) is None:
-            return None
-        return f'"{attribute}"'.encode()
+            return ()
+        value = _as_written(self.value) if self.op == "=" else None
+        return tuple(word.encode() for word in (f'"{attribute}"', value) if word is not None)
 
     @property
     def number(self) -> int | float | None:
@@ -176,6 +178,17 @@ class Condition:
         if self.key == "duration":
             return f"duration {self.op} {self.value:g}s"
         return f"{self.key} {self.op} {self.value}"
+
+
+def _as_written(value: str | int | float | bool) -> str | None:
+    """What is part of each form in which a value equal to this one may be written; None where there are too many."""
+    number = comparing.number_of(value) if isinstance(value, str) else value
+    if number is None:
+        return str(value) if _PLAIN.fullmatch(str(value)) and str(value).lower() not in _SPELLED else None
+    if isinstance(value, bool) or (isinstance(value, str) and "e" in value.lower()):
+        return None
+    # Some write an exponent where there are more digits, and more decimals than it takes.
+    return str(abs(int(number))) if abs(number) < 10**7 and number == int(number) else None
 
 
 def _yes_or_no(text: str) -> bool:

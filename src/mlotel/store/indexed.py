@@ -7,7 +7,7 @@ import functools
 import sqlite3
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -360,6 +360,21 @@ class IndexedStore(ABC):
     def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]:
         """For each digest that begins so (as for `find_artifacts`), its latest write, or else its latest read."""
         return tuple(bulk.latest_of_each_digest(self._index(), self._assembly, beginning))
+
+    @_question
+    def digests_written_often(self, digests: Iterable[str], *, more_than: int) -> Collection[str]:
+        """Those of whole digests of which there are more writes than that."""
+        return bulk.digests_written_often(self._index(), digests, more_than)
+
+    @_question
+    def latest_write(self, digest: str, *, until_ns: int | None) -> Artifact | None:
+        """The latest write of a whole digest that began no later than `until_ns` (nanoseconds since the epoch)."""
+        return bulk.latest_write(self._index(), self._assembly, digest, until_ns)
+
+    @_question
+    def is_written_by_others(self, digest: str, run_id: str) -> bool:
+        """Whether any run but this one wrote a whole digest."""
+        return bulk.is_written_by_others(self._index(), self._assembly, digest, run_id)
 
     @_question
     def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]:
