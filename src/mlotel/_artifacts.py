@@ -17,6 +17,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 from mlotel import _retraction, _staleness, carriers, uris
 from mlotel._names import check_name, clean_name
 from mlotel._runtime import describe, guard, message
+from mlotel._span_room import fitting
 from mlotel.carriers import arrow, sidecar
 from mlotel.errors import RetractedError
 from mlotel.freshness import Made
@@ -292,7 +293,7 @@ class Artifacts:
         span = self._runtime.tracer.start_span(
             f"{'read' if direction == 'input' else 'write'} {name}",
             context=run._context,
-            attributes=attributes,
+            attributes=fitting(attributes, self._runtime.attributes_kept),
             links=links,
             start_time=start_ns,
         )

@@ -17,8 +17,9 @@ from opentelemetry.context import Context
 
 from mlotel import _runtime, carriers
 from mlotel._capture import Capture, Selection, Watched, chosen
+from mlotel._component_settings import ComponentSettings
 from mlotel._names import check_name, clean_name
-from mlotel._run import ActiveRun, Settings, current_run
+from mlotel._run import ActiveRun, current_run
 from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError, InvalidNameError
@@ -107,7 +108,7 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
             attributes[A.MLOTEL_COMPONENT_STALE_AFTER] = (stale_after_ns or 0) / 1e9
         if on_retracted not in ("warn", "block"):
             raise ConfigurationError(f"on_retracted must be 'warn' or 'block', not {on_retracted!r}")
-        self._settings = Settings(name, pipeline, attributes, stale_after_ns, on_retracted == "block")
+        self._settings = ComponentSettings(name, pipeline, attributes, stale_after_ns, on_retracted == "block")
         self._params = params
         self._inputs = chosen(inputs, "inputs")
         self._outputs = chosen(outputs, "outputs")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mlotel._column import column_of
 from mlotel._runtime import guard
+from mlotel._span_room import FOR_END
 from mlotel.errors import StoreError
 from mlotel.semconv import attributes as A
 from mlotel.store.predictions.keys import key_text
@@ -106,7 +107,7 @@ def _keep(
             )
         )
     if not before and len(hashes) == 1:
-        run.span.set_attribute(A.MLOTEL_RECORD_KEY_HASH, f"{hashes[0]:016x}")
+        run.span.set_attributes(run._room.fit({A.MLOTEL_RECORD_KEY_HASH: f"{hashes[0]:016x}"}, FOR_END))
     elif run._runtime.spans_leave and before + len(hashes) <= MOST_SPANS:
         texts = [None] * len(hashes) if labels is None else labels.to_pylist()
         _tell(run, hashes, values.to_pylist(), texts, about)

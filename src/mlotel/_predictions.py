@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from mlotel._artifacts import Item
 from mlotel._column import column_of, same_length
 from mlotel._names import clean_name
+from mlotel._span_room import FOR_END
 from mlotel.parameters import attribute_value
 from mlotel.profiling.moments import Moments
 from mlotel.semconv import attributes as A
@@ -108,7 +109,7 @@ def log(
         total.comparison = _comparison.of_predictions(run, column, reference, total.comparison)
     if total.comparison is not None:
         attributes.update(total.comparison.attributes())
-    run.span.set_attributes(attributes)
+    run.span.set_attributes(run._room.fit(attributes, FOR_END))
     if total.comparison is not None:
         total.comparison.tell(run.span.get_span_context(), {**run._labels, **labels})
     run._runtime.instruments.predictions(

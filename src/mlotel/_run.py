@@ -9,24 +9,25 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import blake3
-import orjson
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from mlotel import _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
+from mlotel._component_settings import ComponentSettings
 from mlotel._outcome import exception_attributes, outcome, status_text
+from mlotel._run_values import RunValues
 from mlotel._runtime import Runtime, guard
+from mlotel._span_room import FOR_END, FOR_PREDICTIONS, SpanRoom
 from mlotel._wrapped import Wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
 from mlotel.errors import RetractedError
-from mlotel.freshness import STALE_AFTER_NS, Made
+from mlotel.freshness import Made
 from mlotel.model import ArtifactContext, Run
-from mlotel.parameters import attribute_value, numbers, parameter_value
+from mlotel.parameters import numbers
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events as E
 
@@ -34,42 +35,12 @@ if TYPE_CHECKING:
     from mlotel._predictions import Predictions
     from mlotel.drift import Reference
 
-__all__ = ["ActiveRun", "Settings", "current_run"]
+__all__ = ["ActiveRun", "current_run"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Caps: the SDK keeps 128 attributes a span and drops the ones set first, which is where identity stands.
-MAX_PARAMS = 32
-MOST_PARAMS = 10_000
-"""Parameters that a run keeps at all, for their digest."""
-MAX_METRICS = 32
-MAX_TAGS = 16
-
 _RUN = context_api.create_key("mlotel-run")
-
-
-class Settings:
-    """What stays the same over all runs of one component."""
-
-    __slots__ = ("attributes", "blocks_retracted", "labels", "name", "pipeline", "stale_after_ns")
-
-    def __init__(
-        self,
-        name: str,
-        pipeline: str | None,
-        attributes: Mapping[str, Any],
-        stale_after_ns: int | None = STALE_AFTER_NS,
-        blocks_retracted: bool = False,
-    ) -> None:
-        self.name = name
-        self.pipeline = pipeline
-        self.stale_after_ns = stale_after_ns
-        self.blocks_retracted = blocks_retracted
-        self.attributes = {A.MLOTEL_COMPONENT_NAME: name, **attributes}
-        self.labels = {A.MLOTEL_COMPONENT_NAME: name}
-        if A.MLOTEL_COMPONENT_VERSION in attributes:
-            self.labels[A.MLOTEL_COMPONENT_VERSION] = attributes[A.MLOTEL_COMPONENT_VERSION]
 
 
 def current_run() -> ActiveRun | None:
@@ -103,7 +74,7 @@ class ActiveRun:
     def __init__(
         self,
         runtime: Runtime,
-        settings: Settings,
+        settings: ComponentSettings,
         *,
         parent: Context | None = None,
         params: Mapping[str, Any] | None = None,
@@ -113,10 +84,7 @@ class ActiveRun:
         self.ended = False
         self._runtime = runtime
         self._settings = settings
-        self._params: dict[str, Any] = {}
-        self._shown: set[str] = set()
         self._io: Artifacts | None = None
-        self._dropped = 0
         self._recording = False
         self._span: trace.Span = trace.INVALID_SPAN
         context = context_api.get_current() if parent is None else parent
@@ -137,6 +105,8 @@ class ActiveRun:
     def _start(self, context: Context, params: Mapping[str, Any] | None, code: str | None) -> None:
         runtime, settings = self._runtime, self._settings
         outer = self._outer
+        self._values = RunValues()
+        self._room = SpanRoom(runtime.attributes_kept)
         attributes = {**settings.attributes, A.MLOTEL_RUN_ID: self.run_id, **runtime.attributes}
         self._labels = settings.labels
         pipeline = settings.pipeline or (runtime.pipeline if outer is None else outer.pipeline)
@@ -148,8 +118,8 @@ class ActiveRun:
         if digest is not None:
             attributes[A.MLOTEL_CODE_DIGEST] = digest
         if params:
-            attributes.update(self._add_params(params))
-            attributes[A.MLOTEL_PARAMS_DIGEST] = self._params_digest()
+            attributes.update(self._values.params(params))
+            attributes.update(self._values.params_digest())
         parent = trace.get_current_span(context).get_span_context()
         if not parent.is_valid and runtime.parent is not None:
             parent = runtime.parent
@@ -163,11 +133,9 @@ class ActiveRun:
         self._origin_ns = self._start_ns - clock.monotonic_ns()
         self._cpu_ns = provenance.cpu_time_ns()
         self._span = span = runtime.tracer.start_span(
-            self.name, context=context, attributes=attributes, start_time=self._start_ns
+            self.name, context=context, attributes=self._room.fit(attributes, FOR_END), start_time=self._start_ns
         )
         self._context = context_api.set_value(_RUN, self, trace.set_span_in_context(span, context))
-        self._metrics: set[str] = set()
-        self._tags: set[str] = set()
         self._predictions: Predictions | None = None
         self._recording = True
         runtime.instruments.run_started(self._labels)
@@ -313,29 +281,6 @@ class ActiveRun:
             self._io = Artifacts(self)
         return self._io
 
-    def _read(self, path: Path, content: object, name: str | None, type: str | None, reference: object) -> None:
-        """Record a file as an input by the table that was read from it."""
-        try:
-            if self._recording:
-                self._artifacts.log_content(Item("input", path, name, type, reference=reference), content)
-        except RetractedError:  # the component asked for it
-            raise
-        except Exception as error:
-            guard(f"read_table of component {self.name!r}", error)
-
-    @contextmanager
-    def _writing(
-        self, content: object, path: Path, name: str | None, type: str | None, derived_from: object
-    ) -> Iterator[ArtifactContext | None]:
-        """Hold the write span of a file open while it is written with the context that this yields inside."""
-        try:
-            item = Item("output", path, name, type, derived_from=derived_from)
-        except Exception as error:
-            guard(f"write_table of component {self.name!r}", error)
-            item = Item("output", path, None, type, derived_from=derived_from)
-        with self._artifacts.writing(item, content) as context:
-            yield context
-
     @_guarded
     def depends_on(self, other: ActiveRun | Run | ArtifactContext) -> None:
         """Record that this run depends on another one, for what no artifact shows: a lock, a table in a database.
@@ -343,8 +288,8 @@ class ActiveRun:
         Args:
             other: A run of this process, one read from a store, or what `mlotel.extract` found in a message's headers.
         """
-        context = _span_context(other)
-        if context is None:
+        context = other.span.get_span_context() if isinstance(other, ActiveRun) else carriers.span_context_of(other)
+        if context is None or not context.is_valid:
             raise TypeError(
                 f"a run depends on a run or on what mlotel.extract returned, not on a {type(other).__name__}"
             )
@@ -352,7 +297,7 @@ class ActiveRun:
             raise ValueError("a run cannot depend on itself")
         link_type = {A.MLOTEL_LINK_TYPE: "depends_on"}
         self._span.add_link(context, link_type)
-        self._span.set_attributes(link_type)  # backends may drop the attributes of links
+        self._span.set_attributes(self._room.fit(link_type))  # backends may drop the attributes of links
 
     # -- values
 
@@ -362,51 +307,40 @@ class ActiveRun:
 
         The first 32 stand on the span; the digest of all of them does too.
         """
-        self._span.set_attributes(self._add_params(params))
-
-    def _add_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        attributes: dict[str, Any] = {}
-        known = self._params
-        for key, value in params.items():
-            key = str(attribute_value(str(key)))[:255]
-            if key not in known and len(known) >= MOST_PARAMS:
-                self._dropped += 1
-                continue
-            known[key] = shown = parameter_value(key, value)
-            if len(known) <= MAX_PARAMS or f"{A.MLOTEL_PARAM}.{key}" in self._shown:
-                self._shown.add(f"{A.MLOTEL_PARAM}.{key}")
-                attributes[f"{A.MLOTEL_PARAM}.{key}"] = shown
-        return attributes
-
-    def _params_digest(self) -> str:
-        text = orjson.dumps(self._params, option=orjson.OPT_SORT_KEYS)
-        return f"blake3:{blake3.blake3(text).hexdigest()}"
+        self._set(self._values.params(params))
 
     @_guarded
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Record numbers that say how well the run did; the latest value of each name stands on the span."""
         for name, value in numbers(metrics):
-            if name not in self._metrics and len(self._metrics) >= MAX_METRICS:
-                self._dropped += 1
-                guard(f"log_metrics of component {self.name!r}", ValueError(f"more than {MAX_METRICS} metrics"))
+            try:
+                attributes = self._values.metric(name, value)
+            except ValueError as error:  # the other metrics are kept
+                guard(f"log_metrics of component {self.name!r}", error)
                 continue
-            self._metrics.add(name)
-            self._span.set_attribute(f"{A.MLOTEL_METRIC}.{name[:255]}", value)
-            self._runtime.instruments.metric(self._labels, name[:255], value)
+            self._set(attributes)
+            self._runtime.instruments.metric(self._labels, name, value)
 
     @_guarded
     def set_tag(self, key: str, value: str) -> None:
         """Record a tag: a word to find the run by."""
-        if key not in self._tags and len(self._tags) >= MAX_TAGS:
-            self._dropped += 1
-            raise ValueError(f"more than {MAX_TAGS} tags")
-        self._tags.add(key)
-        self._span.set_attribute(f"{A.MLOTEL_TAG}.{str(key)[:255]}", str(parameter_value(str(key), value)))
+        self._set(self._values.tag(key, value))
 
     @_guarded
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes of the run's span by their full names, for what the conventions of others define."""
-        self._span.set_attributes({key: parameter_value(key, value) for key, value in attributes.items()})
+        """Set attributes of the run's span by their full names, for what the conventions of others define.
+
+        The first 32 names are kept. What identifies the run cannot be set.
+        """
+        accepted, wrong = self._values.others(attributes)
+        self._set(accepted)
+        if wrong is not None:
+            raise wrong
+
+    def _set(self, attributes: Mapping[str, Any]) -> None:
+        fit = self._room.fit(attributes, FOR_PREDICTIONS)
+        self._values.left_out(len(attributes) - len(fit))
+        self._span.set_attributes(fit)
 
     @_guarded
     def log_predictions(
@@ -525,16 +459,13 @@ class ActiveRun:
             attributes: dict[str, Any] = {A.MLOTEL_RUN_STATE: state, A.MLOTEL_RUN_CPU_TIME: cpu_s}
             if memory is not None:
                 attributes[A.MLOTEL_RUN_MEMORY_PEAK] = memory
-            if self._params:
-                attributes[A.MLOTEL_PARAMS_DIGEST] = self._params_digest()
-                self._dropped += max(0, len(self._params) - MAX_PARAMS)
-            if self._dropped:
-                attributes[A.MLOTEL_RUN_DROPPED] = self._dropped
+            attributes.update(self._values.params_digest())
+            attributes.update(self._values.dropped())
             if error_type is not None:
                 attributes[A.ERROR_TYPE] = error_type
                 if state == "failed":
                     span.set_status(Status(StatusCode.ERROR, status_text(error)))
-            span.set_attributes(attributes)
+            span.set_attributes(self._room.fit(attributes))
             if isinstance(error, BaseException) and error_type is not None:
                 self._runtime.events.emit(
                     E.EXCEPTION,
@@ -562,13 +493,3 @@ class ActiveRun:
             queue_s=self._settings.attributes.get(A.MLOTEL_RUN_QUEUE_TIME),
             context=self._context,
         )
-
-
-def _span_context(run: object) -> SpanContext | None:
-    """Return the context of a run's span; None for what is no run, or one that was not recorded."""
-    if isinstance(run, ActiveRun):
-        context = run.span.get_span_context()
-        return context if context.is_valid else None
-    if isinstance(run, Run):
-        return carriers.parse_traceparent(f"00-{run.trace_id}-{run.span_id}-01")
-    return carriers.parse_traceparent(getattr(run, "traceparent", None))

@@ -163,6 +163,7 @@ class Runtime:
     `logs` is the logger among the sinks of events, None where there is none.
     `predictions` is None where no data set of keyed predictions is written. `spans_leave` says that spans go to where
     that data set is not, so that a few keyed predictions of a run are told by spans too.
+    `attributes_kept` is how many attributes a span keeps, None for all.
     """
 
     recording: bool
@@ -186,6 +187,7 @@ class Runtime:
     predictions: PredictionSink | None = None
     spans_leave: bool = True
     serving_meters: ServingMeters = no_meters
+    attributes_kept: int | None = None
 
 
 class _Edge(Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
 from mlotel import columnar, uris
-from mlotel._run import current_run
+from mlotel._artifacts import Item
+from mlotel._run import ActiveRun, current_run
+from mlotel._runtime import guard
 from mlotel.carriers import arrow
-from mlotel.errors import ArtifactError
+from mlotel.errors import ArtifactError, RetractedError
+from mlotel.model import ArtifactContext
 
 if TYPE_CHECKING:
     from mlotel.drift import Reference
@@ -60,7 +64,7 @@ def read_table(
     except pa.ArrowException as error:
         raise ArtifactError(f"{path} cannot be read as {kind}: {error}") from error
     if run is not None and columns is None:
-        run._read(path, table, name, type, reference)
+        _record_read(run, path, table, name, type, reference)
     return arrow.strip(table)
 
 
@@ -101,10 +105,37 @@ def write_table(
         if run is None or not run._recording:
             write(data, path, **options)
             return
-        with run._writing(data, path, name, type, derived_from) as context:
+        with _writing(run, data, path, name, type, derived_from) as context:
             write(data if context is None else arrow.embed(data, context), path, **options)
     except pa.ArrowException as error:
         raise ArtifactError(f"{path} cannot be written as {kind}: {error}") from error
+
+
+def _record_read(
+    run: ActiveRun, path: Path, table: pa.Table, name: str | None, type: str | None, reference: object
+) -> None:
+    """Record a file as an input by the table that was read from it. Raises RetractedError if the run asked for it."""
+    try:
+        if run._recording:
+            run._artifacts.log_content(Item("input", path, name, type, reference=reference), table)
+    except RetractedError:
+        raise
+    except Exception as error:
+        guard(f"read_table of component {run.name!r}", error)
+
+
+@contextmanager
+def _writing(
+    run: ActiveRun, table: pa.Table, path: Path, name: str | None, type: str | None, derived_from: object
+) -> Iterator[ArtifactContext | None]:
+    """Hold the write span of a file open while it is written with the context that this yields inside."""
+    try:
+        item = Item("output", path, name, type, derived_from=derived_from)
+    except Exception as error:
+        guard(f"write_table of component {run.name!r}", error)
+        item = Item("output", path, None, type, derived_from=derived_from)
+    with run._artifacts.writing(item, table) as context:
+        yield context
 
 
 def _local(path: str | os.PathLike[str]) -> Path:

@@ -87,7 +87,7 @@ def numbers(values: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
         except Exception:  # __float__ may raise anything; the other metrics are kept
             wrong = wrong or f"metric {key!r} is a {type(value).__name__}, not a number"
             continue
-        yield str(key), number
+        yield str(key)[:255], number
     if wrong is not None:
         raise TypeError(wrong)
 

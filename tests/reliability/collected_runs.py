@@ -17,7 +17,7 @@ from mlotel.semconv import attributes as A
 REPLAY = """
 import sys
 from pathlib import Path
-from mlotel.sdk.spool import replay
+from mlotel.sdk.replay import replay
 done = replay(Path(".mlotel"), sys.argv[1])
 assert (done.kept, done.rejected, done.error) == (0, 0, None), done
 print(done.sent)

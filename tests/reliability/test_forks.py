@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from amounts import amount
 from collected_runs import collector
-from killed_children import SOAK, run_program
+from killed_children import run_program
 
 from mlotel.semconv import attributes as A
 from mlotel.store.files import FileStore
@@ -52,7 +53,7 @@ going_on = False
 [each.join() for each in threads]
 print(len(made))
 """
-FORKS = 300 if SOAK else 8
+FORKS = amount(8, 300)
 
 
 def test_threads_that_hold_locks_at_the_fork(tmp_path: Path) -> None:

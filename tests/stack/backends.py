@@ -51,9 +51,9 @@ class Jaeger:
 
     url: str
 
-    def spans(self, service: str, tags: Mapping[str, str] | None = None) -> list[Span]:
-        """Return the spans of all traces in which one span of `service` has all of `tags`."""
-        found = get(f"{self.url}/api/traces", service=service, limit=10_000, **({"tags": dict(tags)} if tags else {}))
+    def spans(self, service: str, tags: Mapping[str, str] | None = None, limit: int = 10_000) -> list[Span]:
+        """Return the spans of all traces, `limit` at most, in which one span of `service` has all of `tags`."""
+        found = get(f"{self.url}/api/traces", service=service, limit=limit, **({"tags": dict(tags)} if tags else {}))
         return [_span(trace, span) for trace in found["data"] for span in trace["spans"]]
 
     def span(self, service: str, tags: Mapping[str, str]) -> Span:

@@ -52,7 +52,7 @@ def test_what_could_not_be_sent_is_sent_by_replay(stack: Stack, jaeger: Jaeger, 
     # a run is a span, its output's span, and the events of its start and end
     endpoint = stack.env()["OTEL_EXPORTER_OTLP_ENDPOINT"]
     done = run([*mlotel, "replay", "--endpoint", endpoint], tmp_path)
-    assert (done.returncode, done.stdout) == (0, "sent 80 lines, rejected 0, kept 0\n")
+    assert (done.returncode, done.stdout) == (0, "sent 80 lines, rejected 0, kept 0\nsent the metrics of 1 process\n")
 
     spans = eventually(lambda: found if len(found := jaeger.spans(service)) >= 40 else [])
     assert sorted(span.tags[f"{A.MLOTEL_PARAM}.i"] for span in spans if span.name == "score") == list(range(20))

@@ -26,7 +26,7 @@ COMPONENTS: Mapping[str, frozenset[str]] = {
     "processors": frozenset({"memory_limiter", "batch", "filter", "transform"}),
     "connectors": frozenset({"span_metrics"}),
     "exporters": frozenset({"otlp_grpc", "file", "prometheus"}),
-    "extensions": frozenset({"health_check", "file_storage"}),
+    "extensions": frozenset({"bearertokenauth", "health_check", "file_storage"}),
 }
 JAEGER_COMPONENTS: Mapping[str, frozenset[str]] = {
     "receivers": frozenset({"otlp"}),

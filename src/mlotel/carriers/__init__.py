@@ -10,9 +10,9 @@ import re
 
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from mlotel.model import ArtifactContext
+from mlotel.model import ArtifactContext, Run
 
-__all__ = ["artifact_context", "format_traceparent", "parse_traceparent"]
+__all__ = ["artifact_context", "format_traceparent", "parse_traceparent", "span_context_of"]
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: later versions may append fields, ff is no version
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.{0,200})?")
@@ -35,6 +35,13 @@ def parse_traceparent(text: object) -> SpanContext | None:
         int(match[2], 16), int(match[3], 16), is_remote=True, trace_flags=TraceFlags(int(match[4], 16))
     )
     return context if context.is_valid else None
+
+
+def span_context_of(made: object) -> SpanContext | None:
+    """Return the context of a run that was read from a store, or of what a carrier held; None for anything else."""
+    if isinstance(made, Run):
+        return parse_traceparent(f"00-{made.trace_id}-{made.span_id}-01")
+    return parse_traceparent(getattr(made, "traceparent", None))
 
 
 def artifact_context(traceparent: object, digest: object) -> ArtifactContext | None:

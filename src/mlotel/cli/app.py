@@ -70,6 +70,7 @@ _COMMANDS = {
     "rules": _Command("rules"),
     "exec": _Command("exec", settings={"context_settings": {"allow_interspersed_args": False}}),
     "replay": _Command("replay"),
+    "gc": _Command("gc"),
     "version": _Command("version"),
 }
 

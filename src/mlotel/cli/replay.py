@@ -21,7 +21,7 @@ def command(
         typer.Option(
             "--endpoint",
             metavar="URL",
-            help="Where the collector takes OTLP/HTTP. Default: OTEL_EXPORTER_OTLP_ENDPOINT.",
+            help="Where the collector takes OTLP/HTTP. Default: what the OTEL_* variables say, gRPC too.",
             show_default=False,
         ),
     ] = None,
@@ -32,7 +32,7 @@ def command(
 
     Example: mlotel replay --endpoint http://localhost:4318
     """
-    from mlotel.sdk.spool import replay
+    from mlotel.sdk.replay import replay
     from mlotel.store.location import find_store
 
     root = store or find_store()
@@ -43,6 +43,10 @@ def command(
         print_json(asdict(done))
     else:
         sys.stdout.write(f"sent {done.sent} lines, rejected {done.rejected}, kept {done.kept}\n")
+        if done.metrics:
+            sys.stdout.write(f"sent the metrics of {done.metrics} process{'es' if done.metrics > 1 else ''}\n")
+        if done.resent:
+            sys.stdout.write(f"{done.resent} lines may be there twice: nobody had answered to them before\n")
     if done.error is not None:
         complain(f"the collector did not take the rest, try again later: {done.error}")
         raise typer.Exit(1)

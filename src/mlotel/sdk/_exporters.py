@@ -1,101 +1,76 @@
-"""The OTLP exporters, wrapped so that a collector that is away costs nothing and loses nothing.
+"""Exporters for the SDK's processors and readers, which a collector that is away costs nothing and makes lose nothing.
 
-What could not be sent is spooled in OTLP/JSON lines, which `mlotel replay` sends later. A signal that the backend
+What could not be sent is spooled, and sent when the collector is back (`mlotel.sdk.replay`). A signal that the backend
 refuses for good (Jaeger takes neither logs nor metrics) is switched off with one warning.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from mlotel import uris
 from mlotel._forks import after_in_child
-from mlotel._runtime import guard, logger
-from mlotel.sdk._settings import Settings, Signal
+from mlotel._runtime import describe
+from mlotel.sdk._courier import Courier, Lane
+from mlotel.sdk._held import Held
+from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._sinks import Event
+from mlotel.sdk._transport import Answer
 from mlotel.sdk._underway import Underway
+from mlotel.sdk.spool import SPOOL, Spool, metrics_name, points
 from mlotel.store.encoding import LineEncoder, SpanLines
-from mlotel.store.journal import Journal
 
-__all__ = [
-    "Backend",
-    "Gate",
-    "LogExporter",
-    "MetricsExporter",
-    "Pending",
-    "TraceExporter",
-    "TraceProcessor",
-    "make_exporter",
-]
-
-_PAUSE_S = 5.0
-"""After a failed export the next ones are spooled at once for so long: the exporter's own retries take ten seconds."""
+__all__ = ["LogExporter", "MetricsExporter", "Patience", "Pending", "TraceExporter", "TraceProcessor"]
 
 T = TypeVar("T")
 
 
-def make_exporter(settings: Settings, signal: Signal) -> Any:
-    """Return the official exporter of a signal, for the protocol and endpoint that are asked for."""
-    options: dict[str, Any] = {"endpoint": settings.endpoint_of(signal)}
-    if settings.headers is not None:
-        options["headers"] = dict(settings.headers)
-    grpc = settings.protocol_of(signal) == "grpc"
-    if grpc and settings.endpoint is not None:
-        options["insecure"] = settings.endpoint.startswith("http://")
-    # imported by need: gRPC alone takes longer to load than all the rest
-    if signal == "traces":
-        if grpc:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-        else:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # type: ignore[assignment] # same shape
-                OTLPSpanExporter,
-            )
-        return OTLPSpanExporter(**options)
-    if signal == "logs":
-        if grpc:
-            from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-        else:
-            from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # type: ignore[assignment] # same shape
-                OTLPLogExporter,
-            )
-        return OTLPLogExporter(**options)
-    if grpc:
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-    else:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # type: ignore[assignment] # same shape
-            OTLPMetricExporter,
-        )
-    return OTLPMetricExporter(**options)
+class Patience:
+    """How long an export waits for its answer: as long as it takes, until the process ends."""
+
+    def __init__(self) -> None:
+        self.seconds = float("inf")
+
+    def ends(self, waited: float = 0.0) -> bool:
+        """Return whether it has been long enough."""
+        return waited >= self.seconds
 
 
 class Pending(Generic[T]):
     """What was handed over and not yet taken by the collector, in order, to be spooled if it never is.
 
-    It is on disk meanwhile, for the case that the process is killed.
-
     The SDK's batch processors drop the oldest items of a full queue, and keep to themselves what is still queued when
-    the process ends. Single dict operations need no lock, which a fork might find held.
+    the process ends. Single dict operations need no lock, which a fork might find held. Where there is a store, what
+    waits is on disk too, for the case that the process is killed.
 
     Args:
+        item: What an item is.
         encode: Makes an item a line of OTLP/JSON.
-        spool: Where lines go; None where there is no place for them.
+        spool: Where lines go.
+        losses: Where is counted what has no place.
         limit: How many items may wait; the oldest goes to the spool then.
     """
 
-    def __init__(self, encode: Callable[[T], bytes], spool: Journal | None, limit: int) -> None:
+    def __init__(
+        self, item: Item, encode: Callable[[T], bytes], spool: Spool | Held, losses: Losses, limit: int
+    ) -> None:
+        self.item = item
+        self.losses = losses
         self._encode = encode
         self._spool = spool
         self._limit = limit
+        self._on_their_way: Sequence[int] = ()
         self._items: dict[int, T] = {}
-        self._underway = None if spool is None else Underway(spool.root)
+        self._underway = Underway(spool.root / SPOOL) if isinstance(spool, Spool) else None
         after_in_child(self._forget)
 
     def add(self, key: int, item: T) -> None:
@@ -121,92 +96,84 @@ class Pending(Generic[T]):
         if self._underway is not None:
             self._underway.done(keys)
 
-    def keep(self, keys: Sequence[int]) -> None:
-        """Spool items that did not arrive."""
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of the room is taken: time to spool what comes next."""
+        return len(self._items) > self._limit // 2
+
+    def leave(self, keys: Sequence[int]) -> None:
+        """Note that a request with these items is on its way; nothing: that none is."""
+        self._on_their_way = keys
+
+    def keep(self, keys: Sequence[int], *, unanswered: bool = False) -> None:
+        """Spool items that did not arrive, or of which nobody knows."""
         for key in keys:
             item = self._items.pop(key, None)
-            if item is None or self._spool is None:
-                continue
-            if self._spool.append(self._encode(item)) and self._underway is not None:
-                self._underway.done((key,))
+            if item is not None:
+                self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
+        if self._underway is not None:
+            self._underway.done(keys)
 
-    def drain(self) -> None:
-        """Spool all that is left."""
+    def drain(self) -> bool:
+        """Spool all that is left; return whether anything was."""
+        left = bool(self._items)
+        self.keep(self._on_their_way, unanswered=True)
         self.keep(list(self._items))
         self.begin_batch()
+        return left
 
     def _forget(self) -> None:
-        self._items = {}  # they are the parent's
+        self._items, self._on_their_way = {}, ()  # they are the parent's
 
 
-class Gate(Generic[T]):
-    """Decides for each batch of one signal: send it, keep it for later, or (refused for good) let it go."""
+class _Exporter(Generic[T]):
+    """What the exporters of spans and log records have in common: a batch is sent by the courier, or spooled."""
 
-    def __init__(
-        self,
-        signal: Signal,
-        export: Callable[[T], bool],
-        backend: Backend,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._signal = signal
-        self._backend = backend
-        self._export = export
-        self._clock = clock
-        self._closed_until = float("-inf")
-        self._off = False
-        self.failing = False
-        self.closing = False
-
-    def turn_off(self) -> None:
-        """Let everything go from now on, without a word."""
-        self._off, self.failing = True, False
-
-    def send(self, batch: T) -> bool:
-        """Return whether `batch` is done with: it arrived, or its signal is off."""
-        if self._off:
-            return True
-        if self.closing or self._clock() < self._closed_until:
-            return False
-        try:
-            arrived = self._export(batch)
-        except Exception as error:  # some versions of the exporters raise what others log
-            logger.debug("mlotel: export of %s", self._signal, exc_info=error)
-            arrived = False
-        if arrived:
-            self.failing = False
-            return True
-        # traces are the data: who refuses them may be a mistyped path or a proxy, so they are kept in any case
-        if self._signal != "traces" and self._backend.refuses():
-            self._off, self.failing = True, False
-            logger.warning("mlotel: %s takes no %s: they are not sent any more", self._backend.endpoint, self._signal)
-            return True
-        self._closed_until = self._clock() + _PAUSE_S
-        self.tell()
-        return False
-
-    def tell(self) -> None:
-        """Warn, once until something arrives again, that this signal does not."""
-        if self.failing:
-            return
-        self.failing = True
-        kept = "" if self._signal == "metrics" else " and are kept for 'mlotel replay' where a store can be written"
-        logger.warning("mlotel: %s could not be sent to %s%s", self._signal, self._backend.endpoint, kept)
-
-
-class _Closable:
-    """What the three exporters have in common: they buffer nothing, and end once."""
-
-    gate: Gate[Any]
-    _inner: Any
+    def __init__(self, lane: Lane, courier: Courier, patience: Patience, pending: Pending[T]) -> None:
+        self.lane = lane
+        self.pending = pending
+        self._courier = courier
+        self._patience = patience
 
     def shutdown(self, *_: Any, **__: Any) -> None:
-        if not self.gate.closing:
-            self.gate.closing = True
-            self._inner.shutdown()
+        """There is nothing to end: the courier's end is that of its connections."""
 
     def force_flush(self, *_: Any, **__: Any) -> bool:
         return True
+
+    def _deliver(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
+        """Return whether items arrived or are refused for good; else they are, or will be, spooled."""
+        self.pending.begin_batch()
+        if self.lane.opens_in > 0 or self._patience.ends():
+            self._settle(keys, Answer("refused" if self.lane.refused else "later"))
+            return self.lane.refused and not self.lane.failing
+        done: list[bool] = []
+        task = self._courier.submit(lambda: done.append(self._send(keys, encode)))
+        # a collector that is slow must not make the queue overflow
+        if not task.wait(lambda waited: self._patience.ends(waited) or self.pending.is_crowded) and task.withdraw():
+            self.pending.keep(keys)
+        return done == [True]
+
+    def _send(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
+        try:
+            body = encode()
+        except Exception as error:  # our own encoder takes what the official one does not
+            self._settle(keys, Answer("malformed", describe(error)))
+            return False
+        self.pending.leave(keys)
+        answer = self.lane.send(body)
+        self._settle(keys, answer)
+        self.pending.leave(())
+        return answer.outcome == "taken"
+
+    def _settle(self, keys: Sequence[int], answer: Answer) -> None:
+        if answer.outcome == "taken":
+            self.pending.done(keys)
+            self.pending.losses.dropped(self.pending.item, min(answer.rejected, len(keys)), "rejected", answer.detail)
+        elif answer.outcome == "refused" and not self.lane.failing:
+            self.pending.done(keys)
+        else:  # one item that is malformed is found when the spool is sent
+            self.pending.keep(keys, unanswered=answer.outcome == "unanswered")
 
 
 class TraceProcessor(BatchSpanProcessor):
@@ -222,52 +189,48 @@ class TraceProcessor(BatchSpanProcessor):
         super().on_end(span)
 
 
-class TraceExporter(_Closable, SpanExporter):
+class TraceExporter(_Exporter[ReadableSpan], SpanExporter):
     """Sends spans to the collector, or spools them."""
 
-    def __init__(self, inner: Any, spool: Journal | None, backend: Backend) -> None:
-        self._inner = inner
-        self.pending: Pending[ReadableSpan] = Pending(SpanLines().span, spool, _queue_size("OTEL_BSP"))
-        self.gate: Gate[Sequence[ReadableSpan]] = Gate("traces", self._send, backend)
+    def __init__(self, lane: Lane, courier: Courier, patience: Patience, spool: Spool | Held, losses: Losses) -> None:
+        limit = _queue_size("OTEL_BSP")
+        super().__init__(lane, courier, patience, Pending("span", SpanLines().span, spool, losses, limit))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.pending.begin_batch()
         waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
-        keys = [id(span) for span in waiting]
-        if not waiting or self.gate.send(waiting):
-            self.pending.done(keys)
-            return SpanExportResult.SUCCESS
-        self.pending.keep(keys)
-        return SpanExportResult.FAILURE
-
-    def _send(self, spans: Sequence[ReadableSpan]) -> bool:
-        return bool(self._inner.export(spans) is SpanExportResult.SUCCESS)
+        arrived = not waiting or self._deliver(
+            [id(span) for span in waiting], lambda: encode_spans(waiting).SerializePartialToString()
+        )
+        return SpanExportResult.SUCCESS if arrived else SpanExportResult.FAILURE
 
 
-class LogExporter(_Closable, LogRecordExporter):
+class LogExporter(_Exporter[Event], LogRecordExporter):
     """Sends log records to the collector, or spools them.
 
     `LoggerEvents` notes each record in `pending` under its observed time, which it makes unique; the SDK copies records
     on their way.
     """
 
-    def __init__(self, inner: Any, spool: Journal | None, encoder: LineEncoder, backend: Backend) -> None:
-        self._inner = inner
-        self.pending: Pending[Event] = Pending(lambda event: event.encode(encoder), spool, _queue_size("OTEL_BLRP"))
-        self.gate: Gate[Sequence[Any]] = Gate("logs", self._send, backend)
+    def __init__(
+        self,
+        lane: Lane,
+        courier: Courier,
+        patience: Patience,
+        spool: Spool | Held,
+        losses: Losses,
+        encoder: LineEncoder,
+    ) -> None:
+        limit = _queue_size("OTEL_BLRP")
+        encode = lambda event: event.encode(encoder)  # noqa: E731
+        super().__init__(lane, courier, patience, Pending("log_record", encode, spool, losses, limit))
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
-        self.pending.begin_batch()
         waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
-        keys = [data.log_record.observed_timestamp for data in waiting]
-        if not waiting or self.gate.send(waiting):
-            self.pending.done(keys)
-            return LogRecordExportResult.SUCCESS
-        self.pending.keep(keys)
-        return LogRecordExportResult.FAILURE
-
-    def _send(self, batch: Sequence[Any]) -> bool:
-        return bool(self._inner.export(batch) is LogRecordExportResult.SUCCESS)
+        arrived = not waiting or self._deliver(
+            [data.log_record.observed_timestamp for data in waiting],
+            lambda: encode_logs(waiting).SerializePartialToString(),
+        )
+        return LogRecordExportResult.SUCCESS if arrived else LogRecordExportResult.FAILURE
 
 
 def _queue_size(prefix: str) -> int:
@@ -277,71 +240,61 @@ def _queue_size(prefix: str) -> int:
     return sum(int(value) if value.isdigit() else usual for value, (_, usual) in zip(values, sizes, strict=True))
 
 
-class MetricsExporter(_Closable, MetricExporter):
-    """Sends metrics to the collector. They are not spooled: cumulative, the next ones hold what the lost ones said."""
+class MetricsExporter(MetricExporter):
+    """Sends metrics to the collector, or spools them: the latest only, which hold what those before said."""
 
-    def __init__(self, inner: Any, backend: Backend) -> None:
+    def __init__(self, lane: Lane, courier: Courier, patience: Patience, spool: Spool | None, losses: Losses) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        asked = OTLPMetricExporter()  # it reads the variables on temporality and aggregation; it sends nothing
         super().__init__(
-            preferred_temporality=inner._preferred_temporality, preferred_aggregation=inner._preferred_aggregation
+            preferred_temporality=asked._preferred_temporality, preferred_aggregation=asked._preferred_aggregation
         )
-        self._inner = inner
-        self.gate: Gate[MetricsData] = Gate("metrics", self._send, backend)
+        self.lane = lane
+        self._courier = courier
+        self._patience = patience
+        self._spool = spool
+        self._losses = losses
+        self._name = metrics_name()
+        self._pid = os.getpid()
+        self._kept = self._off = False
+
+    def turn_off(self) -> None:
+        """Let everything go from now on."""
+        self._off = True
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
-        return MetricExportResult.SUCCESS if self.gate.send(metrics_data) else MetricExportResult.FAILURE
+        if self.lane.refused or self._off:
+            return MetricExportResult.SUCCESS
+        body = encode_metrics(metrics_data).SerializeToString()
+        answers: list[Answer] = []
+        if self.lane.opens_in == 0 and not self._patience.ends():
+            task = self._courier.submit(lambda: answers.append(self.lane.send(body)))
+            if not task.wait(lambda waited: self._patience.ends(waited) or waited > timeout_millis / 1e3):
+                task.withdraw()
+        answer = answers[0] if answers else Answer("later")
+        if answer.outcome == "taken":
+            self._losses.dropped("metric", answer.rejected, "rejected", answer.detail)
+        elif answer.outcome == "malformed":
+            self._losses.dropped("metric", points(body), "rejected", answer.detail)
+        elif answer.outcome != "refused":
+            self._keep(body)
+            return MetricExportResult.FAILURE
+        self._forget()
+        return MetricExportResult.SUCCESS
 
-    def _send(self, batch: MetricsData) -> bool:
-        return bool(self._inner.export(batch) is MetricExportResult.SUCCESS)
+    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+        """There is nothing to end: the courier's end is that of its connections."""
 
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
 
-class Backend:
-    """Where a signal goes to: its address, and whether it is taken there at all."""
+    def _keep(self, body: bytes) -> None:
+        if self._pid != os.getpid():  # a forked child's are not its parent's
+            self._pid, self._name = os.getpid(), metrics_name()
+        self._kept = self._spool is not None and self._spool.keep_metrics(self._name, body)
 
-    def __init__(self, settings: Settings, signal: Signal) -> None:
-        self._settings = settings
-        self._signal = signal
-        self.endpoint = uris.clean(settings.endpoint_of(signal) or settings.found_endpoint(signal))
-
-    def refuses(self) -> bool:
-        """Ask the backend, by an empty request, whether it refuses the signal for good."""
-        try:
-            if self._settings.protocol_of(self._signal) == "grpc":
-                return _grpc_refuses(self._settings, self._signal)
-            return _http_refuses(self._settings, self._signal)
-        except Exception as error:  # no answer is no refusal
-            guard(f"asking whether {self._signal} are taken", error)
-            return False
-
-
-def _http_refuses(settings: Settings, signal: Signal) -> bool:
-    import requests
-
-    endpoint = settings.endpoint_of(signal) or settings.found_endpoint(signal)
-    try:
-        answer = requests.post(
-            endpoint,
-            data=b"",
-            headers={"Content-Type": "application/x-protobuf", **(settings.headers or {})},
-            timeout=2,
-        )
-    except requests.RequestException:
-        return False
-    return answer.status_code in (404, 405, 501)
-
-
-def _grpc_refuses(settings: Settings, signal: Signal) -> bool:
-    import grpc
-
-    service = {"traces": "trace", "logs": "logs", "metrics": "metrics"}[signal]
-    endpoint = settings.endpoint or settings.found_endpoint(signal)
-    target = endpoint.split("://", 1)[-1].rstrip("/")
-    make: Any = grpc.secure_channel if endpoint.startswith("https://") else grpc.insecure_channel
-    credentials = (grpc.ssl_channel_credentials(),) if endpoint.startswith("https://") else ()
-    with make(target, *credentials) as channel:
-        name = f"{service.capitalize()}Service"
-        call = channel.unary_unary(f"/opentelemetry.proto.collector.{service}.v1.{name}/Export")
-        try:
-            call(b"", timeout=2)
-        except grpc.RpcError as error:
-            return bool(error.code() is grpc.StatusCode.UNIMPLEMENTED)
-    return False
+    def _forget(self) -> None:
+        if self._kept and self._spool is not None and self._pid == os.getpid():
+            self._spool.forget_metrics(self._name)
+        self._kept = False

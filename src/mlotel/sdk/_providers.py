@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from functools import partial
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
@@ -18,22 +19,24 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from mlotel._forks import Lock, after_in_child
 from mlotel._runtime import guard
-from mlotel.sdk._connection import Connection
-from mlotel.sdk._exporters import (
-    Backend,
-    LogExporter,
-    MetricsExporter,
-    Pending,
-    TraceExporter,
-    TraceProcessor,
-    make_exporter,
-)
-from mlotel.sdk._settings import Settings
+from mlotel._version import __version__
+from mlotel.sdk._courier import Courier, Lane
+from mlotel.sdk._exporters import LogExporter, MetricsExporter, Patience, Pending, TraceExporter, TraceProcessor
+from mlotel.sdk._held import MOST_HELD, Held
+from mlotel.sdk._limits import span_limits
+from mlotel.sdk._losses import Losses
+from mlotel.sdk._settings import SIGNALS, Settings, Signal
 from mlotel.sdk._sinks import Event
 from mlotel.sdk._tracer import RandomIds
+from mlotel.sdk._transport import Answer, make_transport
+from mlotel.sdk.replay import Replayer
+from mlotel.sdk.spool import Spool
+from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
 from mlotel.store.encoding import LineEncoder
-from mlotel.store.journal import Journal
+
+_SOON_S, _LATER_S, _SELDOM_S = 0.5, 5.0, 30.0
+"""When the spool is looked at again: after something was sent, after nothing was, and where there is no point in it."""
 
 __all__ = ["Collector", "SdkIds", "make_resource", "scraped_provider"]
 
@@ -87,33 +90,58 @@ class Collector:
     """The three providers that send to a collector; None for a signal that is not configured.
 
     The tracer provider is always there: where spans are not exported they may go to the embedded store.
+
+    Args:
+        settings: where to, and what.
+        root: the folder of the store in which is spooled what does not arrive; None where there is none.
+        encoder: makes lines of events.
     """
 
-    def __init__(self, settings: Settings, spool: Journal | None, encoder: LineEncoder) -> None:
+    def __init__(self, settings: Settings, root: Path | None, encoder: LineEncoder) -> None:
         resource = make_resource(settings)
-        self._exporters: list[TraceExporter | LogExporter | MetricsExporter] = []
-        self._providers: list[Any] = []
         self._settings, self._resource = settings, resource
+        self._losses = Losses()
+        self._spool = None if root is None else Spool(root, self._losses, settings.spool_bytes)
+        self._replayer: Replayer | Held
+        self._keeper: Spool | Held
+        if self._spool is None:
+            self._keeper = self._replayer = Held(self._send, self._losses, min(settings.spool_bytes, MOST_HELD))
+        else:
+            self._keeper = self._spool
+            self._replayer = Replayer(self._spool.root, self._send, self._losses, self._spool)
+        self._lanes: dict[Signal, Lane] = {
+            signal: Lane(signal, make_transport(settings, signal), kept=root is not None)
+            for signal in SIGNALS
+            if settings.exports(signal)
+        }
+        self._courier = Courier(self._catch_up, self._hang_up)
+        self._patience = Patience()
+        self._pending: dict[Signal, Pending[Any]] = {}
+        self._providers: list[Any] = []
         self._making_meters = Lock()
-        self._meters: MeterProvider | None = None
+        self._meters: list[tuple[MeterProvider, MetricsExporter]] = []
+        self._of_runs: MeterProvider | None = None
         self._serving: MeterProvider | None = None
         self._close = threading.Event()
         self._closed = threading.Event()
         self.logger_provider: LoggerProvider | None = None
         self.waiting_events: Pending[Event] | None = None
-        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=SdkIds())
-        if settings.exports("traces"):
-            connection = Connection(partial(make_exporter, settings, "traces"))
-            traces = TraceExporter(connection, spool, Backend(settings, "traces"))
+        self.tracer_provider = TracerProvider(
+            resource=resource, shutdown_on_exit=False, id_generator=SdkIds(), span_limits=span_limits()
+        )
+        way = self._courier, self._patience, self._keeper, self._losses
+        if "traces" in self._lanes:
+            traces = TraceExporter(self._lanes["traces"], *way)
             self.tracer_provider.add_span_processor(TraceProcessor(traces))
-            self._add(traces, self.tracer_provider)
-        if settings.exports("logs"):
-            connection = Connection(partial(make_exporter, settings, "logs"))
-            logs = LogExporter(connection, spool, encoder, Backend(settings, "logs"))
+            self._pending["traces"] = traces.pending
+            self._providers.append(self.tracer_provider)
+        if "logs" in self._lanes:
+            logs = LogExporter(self._lanes["logs"], *way, encoder)
             self.waiting_events = logs.pending
             self.logger_provider = LoggerProvider(resource, shutdown_on_exit=False)
             self.logger_provider.add_log_record_processor(BatchLogRecordProcessor(logs))
-            self._add(logs, self.logger_provider)
+            self._pending["logs"] = logs.pending
+            self._providers.append(self.logger_provider)
         self._start_closing()
         after_in_child(self._begin_anew)
 
@@ -121,31 +149,88 @@ class Collector:
     def meter_provider(self) -> MeterProvider | None:
         """What the runs of this process are counted with; None where metrics are not exported."""
         with self._making_meters:
-            if self._meters is None and self._settings.exports("metrics"):
-                self._meters = self._make_meters(_metrics_resource(self._resource, self._settings.environment))
-            return self._meters
+            if self._of_runs is None and "metrics" in self._lanes:
+                self._of_runs = self._add_meters(_metrics_resource(self._resource, self._settings.environment))
+                self._losses.count_with(self._of_runs.get_meter(SCOPE_NAME, __version__))
+            return self._of_runs
 
     def serving_meters(self) -> tuple[MeterProvider | None, bool]:
         """Return the provider of what this process counts as one of several replicas, made when it is asked for."""
         with self._making_meters:
             if self._serving is None:
-                self._serving = self._make_meters(_serving_resource(self._resource, self._settings.environment))
+                self._serving = self._add_meters(_serving_resource(self._resource, self._settings.environment))
             return self._serving, True
 
-    def _make_meters(self, resource: Resource) -> MeterProvider:
-        exporter = MetricsExporter(make_exporter(self._settings, "metrics"), Backend(self._settings, "metrics"))
+    def flush(self) -> bool:
+        """Send what waits; return whether all of it arrived or was refused for good."""
+        for provider in self._providers:
+            provider.force_flush()
+        return not any(lane.failing for lane in self._lanes.values())
+
+    def close(self, until: float) -> bool:
+        """Send what waits, and what was spooled before; spool the rest. Return whether nothing waits any more.
+
+        Args:
+            until: the latest end, in seconds of `time.monotonic`.
+        """
+        left = max(until - time.monotonic(), 0.0)
+        self._patience.seconds = left / 4  # each signal has its turn
+        self._close.set()
+        done = self._closed.wait(left * 0.9)
+        self._patience.seconds = 0.0
+        for signal, pending in self._pending.items():
+            if pending.drain():  # a backend that takes a request and never answers holds the thread
+                self._lanes[signal].tell("no answer in time")
+        done = done and not any(lane.failing for lane in self._lanes.values())
+        if done:
+            task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
+            task.wait(lambda _: time.monotonic() >= until)
+        if isinstance(self._keeper, Held):
+            self._keeper.give_up()
+        self._losses.say()
+        self._courier.stop()
+        return done
+
+    def _add_meters(self, resource: Resource) -> MeterProvider:
+        exporter = MetricsExporter(self._lanes["metrics"], self._courier, self._patience, self._spool, self._losses)
         provider = MeterProvider([PeriodicExportingMetricReader(exporter)], resource, shutdown_on_exit=False)
-        self._add(exporter, provider)
+        self._providers.append(provider)
+        self._meters.append((provider, exporter))
         return provider
+
+    def _send(self, signal: Signal, body: bytes, *, json: bool) -> Answer:
+        lane = self._lanes.get(signal)
+        # another process had that signal exported
+        return Answer("later", f"no {signal} are exported") if lane is None else lane.send(body, json=json)
+
+    def _catch_up(self, stop: Callable[[], bool]) -> float:
+        """Send what is in the spool, between other things; return in how many seconds to look again."""
+        if not (pause := self._pause()):
+            done = self._replayer.run(stop)
+            if done.error is None:
+                return _SOON_S if done.sent else _LATER_S
+            pause = self._pause() or _LATER_S
+        return min(pause, _SELDOM_S)
+
+    def _pause(self) -> float:
+        """Return for how many seconds the spool cannot be sent: spans and log records stand in the same files."""
+        traces, logs = self._lanes.get("traces"), self._lanes.get("logs")
+        if traces is None or traces.refused:
+            return _SELDOM_S
+        return max(traces.opens_in, 0.0 if logs is None or logs.refused else logs.opens_in)
+
+    def _hang_up(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
 
     def _begin_anew(self) -> None:
         """In a forked child: count from zero, and have a thread of its own by which to end."""
-        for exporter, provider in zip(list(self._exporters), list(self._providers), strict=True):
-            if isinstance(exporter, MetricsExporter):
-                exporter.gate.turn_off()  # what it counted is the parent's, and the SDK goes on with it in the child
-                self._exporters.remove(exporter)
-                self._providers.remove(provider)
-        self._meters = self._serving = None
+        for provider, exporter in self._meters:
+            exporter.turn_off()  # what it counted is the parent's, and the SDK goes on with it in the child
+            self._providers.remove(provider)
+        self._meters, self._of_runs, self._serving = [], None, None
+        self._losses.after_fork()
+        self._keeper.after_fork()
         if not self._close.is_set():
             self._close, self._closed = threading.Event(), threading.Event()
             self._start_closing()
@@ -153,31 +238,6 @@ class Collector:
     def _start_closing(self) -> None:
         # started now: at interpreter exit no thread can be started any more (Python 3.12)
         threading.Thread(target=self._wait_to_close, name="mlotel-close", daemon=True).start()
-
-    def _add(self, exporter: TraceExporter | LogExporter | MetricsExporter, provider: Any) -> None:
-        self._exporters.append(exporter)
-        self._providers.append(provider)
-
-    def flush(self) -> bool:
-        """Send what waits; return whether all of it arrived or was refused for good."""
-        for provider in self._providers:
-            provider.force_flush()
-        return not any(exporter.gate.failing for exporter in self._exporters)
-
-    def close(self, seconds: float) -> bool:
-        """Send what waits for `seconds` at most, spool the rest; return whether everything was done by then."""
-        self._close.set()
-        done = self._closed.wait(seconds)
-        if not done:
-            for exporter in self._exporters:
-                exporter.shutdown()  # interrupts the waiting between tries
-            done = self._closed.wait(0.2)
-        for exporter in self._exporters:
-            if not done:
-                exporter.gate.tell()
-            if not isinstance(exporter, MetricsExporter):
-                exporter.pending.drain()  # a backend that takes a request and never answers holds the thread
-        return done
 
     def _wait_to_close(self) -> None:
         self._close.wait()

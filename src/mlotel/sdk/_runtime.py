@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,10 +24,11 @@ from mlotel.carriers import environment
 from mlotel.errors import ConfigurationError, StoreError
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
+from mlotel.sdk._losses import Losses
 from mlotel.sdk._recorder import Recorder
 from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
-from mlotel.sdk._sinks import JournalEvents, LoggerEvents, NoEvents, Tee
+from mlotel.sdk._sinks import CountedLines, JournalEvents, LoggerEvents, NoEvents, Tee
 from mlotel.sdk._tracer import JournalTracer, Lines, RandomIds
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
@@ -55,13 +56,13 @@ __all__ = [
 ]
 
 EXIT_SECONDS = 2.0
-SPOOL = "spool"
-"""The folder, in that of the store, of what could not be sent."""
 
 _lock = Lock()
 _settings = Settings()
 _state: _State | None = None
 _retired: list[Collector] = []
+_losses: list[Losses] = []
+"""What counts the losses of the runtimes that were in use, to be said at exit."""
 _reader: MetricReader | None = None
 """What reads this process's metrics where no collector is sent them."""
 _journal: Journal | None = None
@@ -78,6 +79,7 @@ class _State:
     pid: int
     seen: tuple[object, object, object]
     collector: Collector | None = None
+    losses: Losses = field(default_factory=Losses)
     look_again: float = 0.0
 
 
@@ -161,10 +163,15 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     (serverless) call `flush` instead.
     """
     with _lock:
+        here = _state is None or _state.pid == os.getpid()
         _retire()
-        collectors = list(_retired)
+        collectors, losses = list(_retired), list(_losses)
         _retired.clear()
-    done = [collector.close(timeout) for collector in collectors]
+        _losses.clear()
+    until = time.monotonic() + timeout
+    done = [collector.close(until) for collector in collectors]
+    for each in losses if here else ():  # what a parent lost is not its child's to say
+        each.say()
     return all(done)
 
 
@@ -233,8 +240,10 @@ def _retire() -> None:
     journal when the last run has let go of it.
     """
     global _state
-    if _state is not None and _state.collector is not None:
-        _retired.append(_state.collector)
+    if _state is not None:
+        _losses.append(_state.losses)
+        if _state.collector is not None:
+            _retired.append(_state.collector)
     _state = None
 
 
@@ -292,6 +301,7 @@ def _renew() -> _State:
             return state
         # a forked child keeps its parent's providers (the SDK mends them), counts by itself and has its own attributes
         state.pid = os.getpid()
+        state.losses.after_fork()
         state.runtime = _with_process(state.runtime)
         meters = None if state.collector is None else state.collector.meter_provider
         if meters is not None and _application()[2] is None:
@@ -324,10 +334,12 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     encoder = LineEncoder(settings.resource(), SCOPE_NAME, __version__)
     ids = RandomIds()
 
-    collector = None
+    losses = Losses()
+    lines = None if journal is None else CountedLines(journal, losses)
+    collector = kept = None
     tracer: trace.Tracer
-    if tracers is None and not otlp and journal is not None:
-        tracer = JournalTracer(journal, encoder, ids)
+    if tracers is None and not otlp and lines is not None:
+        tracer = JournalTracer(lines, encoder, ids)
     elif tracers is None and not otlp and scraped is None:
         return _State(nothing(), os.getpid(), seen)  # the user switched off the store, and there is no other
     elif tracers is None and not otlp:
@@ -338,22 +350,30 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             # the SDK is loaded where there is something for it to do
             from mlotel.sdk._providers import Collector
 
-            collector = Collector(settings, None if root is None else Journal(root / SPOOL, store=root), encoder)
+            collector = Collector(settings, root, encoder)
             provider = collector.tracer_provider
             loggers = loggers or collector.logger_provider
             meters = meters or collector.meter_provider
-        if embedded and journal is not None:
-            _write_to(provider, journal)
+        if embedded and lines is not None and root is not None:
+            _write_to(provider, lines, root)
+        from mlotel.sdk._limits import attributes_kept, check_lengths
+
+        kept = attributes_kept(provider)
+        if tracers is not None:
+            check_lengths(provider)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
 
     sinks: list[EventSink] = []
     if loggers is not None:
         own = collector is not None and loggers is collector.logger_provider
         waiting = collector.waiting_events if own and collector is not None else None
-        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting))
+        from mlotel.sdk._limits import log_attributes_kept
+
+        most = log_attributes_kept(settings.environment)
+        sinks.append(LoggerEvents(loggers.get_logger(SCOPE_NAME, __version__), waiting, most))
     # without a logger the start record goes to the store all the same: a run that is killed must be on record
-    if journal is not None and (embedded or (loggers is None and not otlp)):
-        sinks.append(JournalEvents(journal, encoder))
+    if lines is not None and (embedded or (loggers is None and not otlp)):
+        sinks.append(JournalEvents(lines, encoder))
     events = sinks[0] if len(sinks) == 1 else Tee(sinks) if sinks else NoEvents()
 
     made = Runtime(
@@ -378,8 +398,11 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         predictions=PredictionLog(root) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
+        attributes_kept=kept,
     )
-    return _State(_with_process(made), os.getpid(), seen, collector)
+    if meters is not None:
+        losses.count_with(meters.get_meter(SCOPE_NAME, __version__))
+    return _State(_with_process(made), os.getpid(), seen, collector, losses)
 
 
 def _serving_meters(meters: Any, collector: Collector | None, scraped: Any) -> ServingMeters:
@@ -390,17 +413,17 @@ def _serving_meters(meters: Any, collector: Collector | None, scraped: Any) -> S
     return no_meters if meters is None else lambda: (meters, False)
 
 
-def _write_to(provider: Any, journal: Journal) -> None:
+def _write_to(provider: Any, lines: Lines, root: Path) -> None:
     """Let spans of `provider` go to the store too; a processor cannot be taken away again, so there is one at most."""
-    if _written_by.get(provider) == journal.root:
+    if _written_by.get(provider) == root:
         return
     if not hasattr(provider, "add_span_processor"):
         logger.warning("mlotel: the application's tracer provider takes no span processor: the store gets no spans")
         return
     from mlotel.sdk._processor import JournalProcessor
 
-    provider.add_span_processor(JournalProcessor(journal))
-    _written_by[provider] = journal.root
+    provider.add_span_processor(JournalProcessor(lines))
+    _written_by[provider] = root
 
 
 def _with_process(made: Runtime) -> Runtime:

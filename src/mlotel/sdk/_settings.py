@@ -16,9 +16,13 @@ from mlotel.semconv import attributes as A
 from mlotel.store.location import STORE_VARIABLE, find_store
 from mlotel.store.predictions.keys import secret_of
 
-__all__ = ["Settings", "Signal"]
+__all__ = ["SIGNALS", "Settings", "Signal"]
 
 Signal = Literal["traces", "logs", "metrics"]
+SIGNALS: tuple[Signal, ...] = ("traces", "logs", "metrics")
+SPOOL_VARIABLE = "MLOTEL_SPOOL_MAX_BYTES"
+
+_SPOOL_BYTES = 2**30
 
 _PROTOCOLS = ("grpc", "http/protobuf")
 
@@ -81,7 +85,15 @@ class Settings:
     @property
     def otlp(self) -> bool:
         """Whether a collector is configured."""
-        return any(self.exports(signal) for signal in ("traces", "logs", "metrics"))
+        return any(self.exports(signal) for signal in SIGNALS)
+
+    @property
+    def spool_bytes(self) -> int:
+        """How large the spool may become."""
+        said = self.environment.get(SPOOL_VARIABLE, "").strip()
+        if said and not said.isdigit():
+            logger.warning("mlotel: %s=%s is no number of bytes: %d is used", SPOOL_VARIABLE, said, _SPOOL_BYTES)
+        return int(said) if said.isdigit() else _SPOOL_BYTES
 
     def resource(self) -> dict[str, Any]:
         """Return the attributes of this process's resource: few values each, since a collector may make labels of them.
@@ -113,12 +125,12 @@ class Settings:
             return False
         if exporter not in ("", "otlp"):
             logger.warning("mlotel: OTEL_%s_EXPORTER=%s is not known here: otlp is used", signal.upper(), exporter)
-        named = self.endpoint or self._variable(signal, "ENDPOINT")
+        named = self.endpoint or self.variable(signal, "ENDPOINT")
         return named is not None or exporter == "otlp"
 
     def protocol_of(self, signal: Signal) -> str:
         """Return the protocol for `signal`: ``http/protobuf`` unless another is asked for."""
-        asked = self.protocol or self._variable(signal, "PROTOCOL") or "http/protobuf"
+        asked = self.protocol or self.variable(signal, "PROTOCOL") or "http/protobuf"
         if asked not in _PROTOCOLS:
             logger.warning("mlotel: OTLP protocol %s is not known here: http/protobuf is used", asked)
             return "http/protobuf"
@@ -143,7 +155,8 @@ class Settings:
             return base or "http://localhost:4317"
         return f"{(base or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
 
-    def _variable(self, signal: Signal, name: str) -> str | None:
+    def variable(self, signal: Signal, name: str) -> str | None:
+        """Return what the exporters' variable of that name says, that of the signal first; None where there is none."""
         for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", f"OTEL_EXPORTER_OTLP_{name}"):
             value = self.environment.get(variable, "").strip()
             if value:

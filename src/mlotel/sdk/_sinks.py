@@ -14,10 +14,12 @@ from opentelemetry.trace import SpanContext
 
 from mlotel._forks import Lock
 from mlotel._runtime import EventSink
+from mlotel._span_room import fitting
+from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
-__all__ = ["Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
+__all__ = ["CountedLines", "Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 
 
 class JournalEvents:
@@ -86,11 +88,13 @@ class LoggerEvents:
     Args:
         logger: The logger.
         waiting: Where each event is noted under its observed time, which is made unique.
+        attributes_kept: How many attributes a record keeps; None for all.
     """
 
-    def __init__(self, logger: Logger, waiting: Waiting | None = None) -> None:
+    def __init__(self, logger: Logger, waiting: Waiting | None = None, attributes_kept: int | None = None) -> None:
         self._logger = logger
         self._waiting = waiting
+        self._attributes_kept = attributes_kept
         self._lock = Lock()
         self._observed = 0
 
@@ -116,10 +120,25 @@ class LoggerEvents:
                 severity_number=SeverityNumber(severity),
                 severity_text=SeverityNumber(severity).name,
                 body=body,
-                attributes=dict(attributes),
+                attributes=dict(fitting(attributes, self._attributes_kept)),
                 event_name=name,
             )
         )
+
+
+class CountedLines:
+    """Lines on their way to the store, of which those are counted that it does not take."""
+
+    def __init__(self, lines: Lines, losses: Losses) -> None:
+        self._lines = lines
+        self._losses = losses
+
+    def append(self, line: bytes) -> bool:
+        taken = self._lines.append(line)
+        if not taken:
+            item: Item = "log_record" if line.startswith(b'{"resourceLogs"') else "span"
+            self._losses.dropped(item, 1, "store_unwritable", None)  # the store has said so
+        return taken
 
 
 class NoEvents:

@@ -74,21 +74,24 @@ class Underway:
         self._files, self._file_of = {}, {}  # they are the parent's
 
 
-def recover(spool: Path) -> int:
-    """Move what was on its way when its process was killed to the spool; return how many files that were.
+def recover(spool: Path, into: Path) -> int:
+    """Move what was on its way when its process was killed to a folder; return how many files that were.
 
     Args:
         spool: The folder of the spool.
+        into: The folder, in that of the spool, of what may have arrived.
 
     Raises:
         OSError: the spool cannot be written.
     """
     moved = 0
+    there = into / SEGMENTS
     folder = spool / FOLDER / SEGMENTS
     for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
         if writer_is_gone(file, time.time_ns()):
-            (spool / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
+            for each in (into, there):
+                each.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another process was faster
-                os.rename(file, spool / SEGMENTS / file.name)
+                os.rename(file, there / file.name)
                 moved += 1
     return moved

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
 
-from mlotel import uris
-from mlotel.errors import ConfigurationError, DeliveryError, MlotelError
-from mlotel.sdk._exporters import make_exporter
+from mlotel.errors import ConfigurationError, DeliveryError
 from mlotel.sdk._settings import Settings
+from mlotel.sdk._transport import make_transport
 
 __all__ = ["deliver"]
 
@@ -34,45 +31,14 @@ def deliver(spans: Sequence[ReadableSpan], settings: Settings | None = None) -> 
     if settings.disabled or not settings.exports("traces"):
         why = "OTEL_SDK_DISABLED is set" if settings.disabled else "no collector is configured"
         raise ConfigurationError(f"{why}: set OTEL_EXPORTER_OTLP_ENDPOINT, as in http://localhost:4318")
-    endpoint = uris.clean(settings.endpoint_of("traces") or settings.found_endpoint("traces"))
-    exporter = make_exporter(settings, "traces")
+    transport = make_transport(settings, "traces")
     try:
-        with _reasons() as reasons:
-            for first in range(0, len(spans), _BATCH):
-                if exporter.export(spans[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
-                    raise _refused(endpoint, reasons[-1] if reasons else "")
-    except MlotelError:
-        raise
-    except Exception as error:  # some versions of the exporters raise what others log
-        raise _refused(endpoint, str(error)) from error
+        for first in range(0, len(spans), _BATCH):
+            answer = transport.send(encode_spans(spans[first : first + _BATCH]).SerializePartialToString())
+            if answer.outcome != "taken" or answer.rejected:
+                raise DeliveryError(
+                    f"{transport.endpoint} did not take the spans ({answer.detail}): see that a collector listens there"
+                )
     finally:
-        exporter.shutdown()
-    return endpoint
-
-
-def _refused(endpoint: str, reason: str) -> DeliveryError:
-    why = f" ({uris.hide_credentials(reason)})" if reason else ""
-    return DeliveryError(f"{endpoint} did not take the spans{why}: see that a collector listens there")
-
-
-class _Heard(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(" ".join(record.getMessage().split()).rstrip("."))
-
-
-@contextmanager
-def _reasons() -> Iterator[list[str]]:
-    """Collect what the exporter logs, instead of letting it be printed: it is told in the error."""
-    logger = logging.getLogger("opentelemetry.exporter")
-    heard, propagated = _Heard(), logger.propagate
-    logger.addHandler(heard)
-    logger.propagate = False
-    try:
-        yield heard.said
-    finally:
-        logger.removeHandler(heard)
-        logger.propagate = propagated
+        transport.close()
+    return transport.endpoint

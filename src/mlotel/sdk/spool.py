@@ -1,145 +1,228 @@
-"""Sends what is in the spool to a collector, at least once."""
+"""The spool: what a collector did not take, on disk in the store's folder until it does.
+
+Spans and log records are lines of OTLP/JSON in segments, as those of the store. What a request held that nobody
+answered stands apart, as it may arrive twice. Of the metrics of a process only the latest are kept, which are
+cumulative: one request in protobuf, in a file of its own.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from opentelemetry.util.re import parse_env_headers
-
-from mlotel._runtime import logger
-from mlotel.errors import ConfigurationError
-from mlotel.sdk._runtime import SPOOL
-from mlotel.sdk._settings import Settings, Signal
-from mlotel.sdk._underway import recover
-from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.sdk._losses import Item, Losses
+from mlotel.store.journal import SEGMENTS, Journal, host_key, make_private
 from mlotel.store.liveness import is_alive
-from mlotel.store.segments import segment_writer
+from mlotel.store.segments import first_open_day, segment_writer
 
-__all__ = ["SPOOL", "Replayed", "replay"]
+__all__ = [
+    "METRICS_SUFFIX",
+    "SPOOL",
+    "UNANSWERED",
+    "Spool",
+    "Spooled",
+    "is_written",
+    "metrics_name",
+    "points",
+    "spooled",
+]
 
-_BATCH = 200  # lines in a request: some 300 KB
-_SIGNALS: dict[bytes, Signal] = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
-_END = b"]}"
+SPOOL = "spool"
+"""The folder, in that of the store, of what could not be sent."""
+UNANSWERED = "unanswered"
+"""The folder, in that of the spool, of what may have arrived."""
+METRICS_SUFFIX = ".pb"
+
+_METRICS = "metrics"
+_LOOK_S = 1.0
+_DAY_S = 86_400
+_LOST = "what the collector does not take is lost"
 
 
-@dataclass(slots=True)
-class Replayed:
-    """What became of the lines of a spool. `error` says why the rest was kept."""
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A file of the spool: where, how large, and when it was last written (seconds since the epoch)."""
 
-    sent: int = 0
-    rejected: int = 0
-    kept: int = 0
-    error: str | None = None
+    path: Path
+    size: int
+    written: float
 
 
-def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None = None) -> Replayed:
-    """Send the lines that could not be sent before, and those of killed processes; remove those that arrived.
+def spooled(root: Path) -> list[Spooled]:
+    """Return the files of the spool of the store at `root`, oldest first."""
+    folder = root / SPOOL
+    found = []
+    for place in (folder / SEGMENTS, folder / UNANSWERED / SEGMENTS, folder / _METRICS):
+        for path in _files(place):
+            with contextlib.suppress(OSError):  # another process has sent it
+                status = path.stat()
+                found.append(Spooled(path, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda each: each.written)
 
-    A line is removed after the collector took it, so that an interruption sends it again rather than never; the
-    collector's answer to a malformed one (400) removes it too, counted as rejected.
+
+def _files(folder: Path) -> Iterator[Path]:
+    for suffix in (".jsonl", METRICS_SUFFIX):
+        yield from folder.glob(f"[!.]*{suffix}") if folder.is_dir() else ()
+
+
+def is_written(file: Spooled, spool: Spool | None = None) -> bool:
+    """Return whether a process may still write to a file of the spool.
 
     Args:
-        root: The folder of the store whose spool is sent.
-        endpoint: The collector's base URL for OTLP/HTTP; by default that of the ``OTEL_*`` variables.
-        settings: Those of the process, by default.
-
-    Raises:
-        ConfigurationError: there is no endpoint, or only one for gRPC.
+        file: the file.
+        spool: that of this process, which knows which of its own it still writes to.
     """
-    settings = (settings or Settings()).updated({"endpoint": endpoint})
-    if endpoint is None and not settings.otlp:
-        raise ConfigurationError("no collector is configured: give --endpoint http://host:4318")
-    if endpoint is None and settings.protocol_of("traces") == "grpc":
-        raise ConfigurationError("lines are sent by OTLP/HTTP: give --endpoint http://host:4318")
-    headers = {**parse_env_headers(settings.environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""), liberal=True)}
-    headers.update(settings.headers or {})
-    done = Replayed()
-    recover(root / SPOOL)
-    folder = root / SPOOL / SEGMENTS
-    for segment in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        _send_segment(segment, settings, headers, done)
-    return done
-
-
-def _send_segment(segment: Path, settings: Settings, headers: Mapping[str, str], done: Replayed) -> None:
-    progress = segment.with_suffix(".sent")
-    start = _read_offset(progress)
-    with open(segment, "rb") as file:
-        file.seek(start)
-        lines = file.read().splitlines(keepends=True)
-    offset = start
-    for prefix, batch in _batches([line for line in lines if line.endswith(b"\n")]):
-        size = sum(map(len, batch))
-        if done.error is None:
-            _send(prefix, batch, settings, headers, done)
-        if done.error is not None:
-            done.kept += len(batch)
-            continue
-        offset += size
-        progress.write_text(str(offset), encoding="ascii")
-    if done.error is None and not _is_written(segment):
-        segment.unlink()
-        progress.unlink(missing_ok=True)
-
-
-def _batches(lines: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Yield runs of lines of one signal, with what they begin with (nothing: lines of no known form)."""
-    batch: list[bytes] = []
-    prefix = b""
-    for line in lines:
-        found = next((known for known in _SIGNALS if line.startswith(known)), b"")
-        if batch and (found != prefix or len(batch) >= _BATCH):
-            yield prefix, batch
-            batch = []
-        prefix = found
-        batch.append(line)
-    if batch:
-        yield prefix, batch
-
-
-def _send(prefix: bytes, batch: list[bytes], settings: Settings, headers: Mapping[str, str], done: Replayed) -> None:
-    if not prefix:  # blank, or torn when the disk was full
-        done.rejected += sum(bool(line.strip()) for line in batch)
-        return
-    signal = _SIGNALS[prefix]
-    # each line is a whole request; the lists of several are put into one
-    bodies = [line.rstrip()[len(prefix) : -len(_END)] for line in batch if line.rstrip().endswith(_END)]
-    url = settings.endpoint_of(signal) or settings.found_endpoint(signal)
-    request = urllib.request.Request(
-        url, prefix + b",".join(bodies) + _END, {"Content-Type": "application/json", **headers}, method="POST"
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30):
-            done.sent += len(bodies)
-            done.rejected += len(batch) - len(bodies)
-    except urllib.error.HTTPError as error:
-        if error.code == 400 and len(batch) > 1:  # one bad line must not keep the others
-            for line in batch:
-                _send(prefix, [line], settings, headers, done)
-        elif error.code in (400, 404, 405, 501):
-            logger.warning("mlotel: %s refused %d lines of %s: %s", url, len(batch), signal, error)
-            done.rejected += len(batch)
-        else:
-            done.error = f"{url}: {error}"
-    except OSError as error:
-        done.error = f"{url}: {getattr(error, 'reason', error)}"
-
-
-def _read_offset(progress: Path) -> int:
-    try:
-        return int(progress.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
-
-
-def _is_written(segment: Path) -> bool:
-    """Return whether the process that began a segment may still append to it."""
-    writer = segment_writer(segment.name)
+    writer = segment_writer(f"{file.path.stem}.jsonl")
     if writer is None:
         return False
-    return writer[1] != host_key() or writer[2] == os.getpid() or is_alive(writer[2])
+    day, host, pid = writer
+    if file.path.suffix == METRICS_SUFFIX:
+        # on other hosts no process can be seen: a day is longer than any interval of metrics
+        return is_alive(pid) if host == host_key() else time.time() - file.written < _DAY_S
+    if day < first_open_day(time.time_ns()):
+        return False
+    if host == host_key() and pid == os.getpid() and spool is not None:
+        return spool.is_held(file.path)
+    return host != host_key() or is_alive(pid)
+
+
+class Spool:
+    """What this process adds to the spool of a store, within a bound; never raises.
+
+    When the bound is reached the oldest metrics make room, and where there are none what comes is dropped: counted, and
+    said once.
+
+    Args:
+        root: folder of the store.
+        losses: where is counted what is dropped.
+        limit: bytes that the spool may have, about: processes that write to it at once see each other's with a delay.
+        clock: seconds of a clock that goes on evenly.
+    """
+
+    def __init__(self, root: Path, losses: Losses, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root = root
+        self._losses = losses
+        self._limit = limit
+        self._clock = clock
+        self._journals = {
+            False: Journal(root / SPOOL, lost=_LOST),
+            True: Journal(root / SPOOL / UNANSWERED, lost=_LOST),
+        }
+        self._used = 0
+        self._has_metrics = False
+        self._look_at = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def root(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
+    def keep(self, item: Item, line: bytes, *, unanswered: bool = False) -> bool:
+        """Keep a line; return whether it is kept.
+
+        Args:
+            item: what it is.
+            line: the item in OTLP/JSON, with a newline.
+            unanswered: whether it may have arrived.
+        """
+        if not self._has_room(len(line)):
+            self._losses.dropped(item, 1, "spool_full", f"{self._root / SPOOL} holds {self._limit} bytes already")
+            return False
+        if not self._journals[unanswered].append(line):
+            self._losses.dropped(item, 1, "spool_unwritable", None)  # the journal has said it
+            return False
+        self._used += len(line)
+        return True
+
+    def keep_metrics(self, name: str, body: bytes) -> bool:
+        """Keep a request of metrics in place of the one before of that name; return whether it is kept."""
+        if not self._has_room(len(body)):
+            self._losses.dropped("metric", points(body), "spool_full", f"{self._root / SPOOL} is full")
+            return False
+        folder = self._root / SPOOL / _METRICS
+        unfinished = folder / f".{name}.new"
+        try:
+            make_private(self._root / SPOOL)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(body)
+            os.replace(unfinished, folder / (name + METRICS_SUFFIX))
+        except OSError as error:
+            self._losses.dropped("metric", points(body), "metrics_unwritable", f"{folder}: {error.strerror}")
+            return False
+        self._used += len(body)
+        self._has_metrics = True
+        return True
+
+    def forget_metrics(self, name: str) -> None:
+        """Remove the metrics that are kept under a name: later ones have arrived."""
+        with contextlib.suppress(OSError):
+            (self._root / SPOOL / _METRICS / (name + METRICS_SUFFIX)).unlink(missing_ok=True)
+
+    def begin_anew(self, path: Path) -> None:
+        """Let go of a segment of this process that has been sent: the next line begins another."""
+        for journal in self._journals.values():
+            journal.roll(path.name)
+
+    def is_held(self, path: Path) -> bool:
+        """Return whether a thread of this process may still write to a file."""
+        return any(journal.is_held(path.name) for journal in self._journals.values())
+
+    def after_fork(self) -> None:
+        """In the child: forget a lock that another thread held."""
+        self._lock = threading.Lock()
+
+    def _has_room(self, size: int) -> bool:
+        if self._used + size <= self._limit and self._clock() < self._look_at:
+            return True
+        with self._lock:
+            now = self._clock()
+            # others write and send, too
+            if now >= self._look_at or (self._has_metrics and self._used + size > self._limit):
+                files = spooled(self._root)
+                self._used, self._look_at = sum(file.size for file in files), now + _LOOK_S
+                self._make_room(self._used + size - self._limit, [f for f in files if f.path.suffix == METRICS_SUFFIX])
+            return self._used + size <= self._limit
+
+    def _make_room(self, wanted: int, metrics: list[Spooled]) -> None:
+        """Drop the oldest metrics, for as many bytes as are wanted."""
+        while wanted > 0 and metrics:
+            file = metrics.pop(0)
+            wanted -= file.size
+            self._used -= file.size
+            with contextlib.suppress(OSError):
+                body = file.path.read_bytes()
+                file.path.unlink()
+                self._losses.dropped("metric", points(body), "spool_full", f"{self._root / SPOOL} is full")
+        self._has_metrics = bool(metrics)
+
+
+def metrics_name() -> str:
+    """Return a name for the metrics of a provider in this process, by which others know whose they are."""
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def points(body: bytes) -> int:
+    """Return how many data points a request of metrics holds; 1 where it cannot be read."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # no types
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+    try:
+        request = ExportMetricsServiceRequest.FromString(body)
+    except DecodeError:
+        return 1
+    return sum(
+        len(getattr(metric, metric.WhichOneof("data")).data_points)
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.WhichOneof("data")
+    )

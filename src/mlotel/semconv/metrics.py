@@ -38,6 +38,7 @@ __all__ = [
     "MLOTEL_RUN_METRIC",
     "MLOTEL_RUN_QUEUE_TIME",
     "MLOTEL_TELEMETRY_DROPPED",
+    "MLOTEL_TELEMETRY_RESENT",
     "Metric",
 ]
 
@@ -229,6 +230,12 @@ MLOTEL_QUALITY_ESTIMATE: Final = Metric(
     "1",
     "Estimated score of a model on predictions whose labels are not known yet.",
     "gauge",
+)
+MLOTEL_TELEMETRY_RESENT: Final = Metric(
+    "mlotel.telemetry.resent",
+    "{item}",
+    "Items that were sent again because the answer to them was lost, and may have arrived twice.",
+    "counter",
 )
 MLOTEL_TELEMETRY_DROPPED: Final = Metric(
     "mlotel.telemetry.dropped",

@@ -37,7 +37,9 @@ _ARTIFACTS_KEPT, _RUNS_KEPT = 8192, 1024
 
 
 class Assembly:
-    """Puts runs and artifacts together. What cannot be read back any more is left out.
+    """Puts runs and artifacts together. What cannot be read back any more is left out, and `missed` is then true.
+
+    `cleared` counts how often what was read was forgotten.
 
     Args:
         line: reads the line at a place; OSError where it cannot.
@@ -60,9 +62,13 @@ class Assembly:
         # One artifact is come to by its run, its digest and its producer: it is put together once. By numbers of rows.
         self._artifacts: dict[int, Artifact] = {}
         self._runs: dict[int, Run] = {}
+        self.missed = False
+        self.cleared = 0
 
     def clear(self) -> None:
         """Forget what was read so far; needed when lines were taken up, or places may mean others."""
+        self.missed = False
+        self.cleared += 1
         self._parsed.clear()
         self._artifacts.clear()
         self._runs.clear()
@@ -200,7 +206,10 @@ class Assembly:
         if items is None:
             try:
                 items = self._parser.items(self._line(place))
-            except (OSError, *BAD_SHAPE):
+            except OSError:
+                self.missed = True
+                return ()
+            except BAD_SHAPE:
                 return ()
             if len(items) != 1 or not items[0].is_span:  # of a line of one span no more will be asked
                 if len(self._parsed) >= _LINES_KEPT:

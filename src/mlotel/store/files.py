@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlotel.errors import StoreNotFoundError
@@ -18,11 +19,12 @@ from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.ingest import Ingest
 from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.segments import Segments, Sizes
+from mlotel.store.staying import Staying
 from mlotel.store.watch import State, Watch
 
-__all__ = ["FileStore"]
+__all__ = ["INDEX", "FileStore"]
 
-_INDEX = "index.sqlite"
+INDEX = "index.sqlite"
 # Bytes of predictions' journals that are searched faster than they are made into files
 _JOURNAL_READ = 16 * 2**20
 # Primary result codes of SQLite: https://www.sqlite.org/rescode.html
@@ -88,6 +90,36 @@ class FileStore(IndexedStore):
             self._assembly.clear()
             self._segments.close()
 
+    def staying(self, going: Collection[str], until: str) -> Staying:
+        """What must stay of segments that go, by their names, up to the day `until`, ``YYYY-MM-DD``."""
+        with self._lock:
+            self._refresh()
+            return Staying(self._index(), self._assembly, going, until)
+
+    @contextlib.contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Let segments be removed or replaced within a ``with`` block: whoever shares the index sees all of it at once.
+
+        Raises StoreError where the index stays locked.
+        """
+        with self._lock:
+            index = self._index()
+            done = False
+            try:
+                with index.transaction():
+                    yield
+                    done = True
+                    self._take_up(index)
+            except sqlite3.Error as error:
+                if not done:
+                    raise unavailable(self.root, error) from error
+                self._recover(error)
+
+    def shrink_index(self) -> None:
+        """Give the room of what was removed from the index back to the file system, if the disk has room to do so."""
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._index().shrink()
+
     @property
     def unreadable(self) -> Mapping[Path, str]:
         """The files of predictions that could not be read when they were last asked for, and why."""
@@ -139,9 +171,9 @@ class FileStore(IndexedStore):
             self._segments.abandon()
 
     def _open(self) -> Index:
-        if not self._segments.embedded:
+        if not self._segments.embedded or not _has_locks(self.root):
             return Index(None)
-        path = self.root / _INDEX
+        path = self.root / INDEX
         try:
             return Index(path, timeout_s=self._timeout_s)
         except sqlite3.Error as error:
@@ -200,35 +232,39 @@ class FileStore(IndexedStore):
             raise unavailable(self.root, again) from again
 
     def _read_new(self, index: Index, max_bytes: int | None = None) -> bool:
-        left = sys.maxsize if max_bytes is None else max_bytes
         with index.transaction():
-            # Looked at now that nobody else can write: what the index knows is never newer than this.
-            files = self._segments.sizes(self._clock(), self._sizes)
-            if not index.is_current():  # an mlotel of another version was here
-                index.reset()
-            known = index.segments()  # another process may have read on meanwhile
-            ingest: Ingest | None = None
-            for name in known.keys() - files.keys():
-                index.forget(known[name].id)
-            for name in files if max_bytes is None else reversed(files):
-                inode, size = files[name]
-                row = known.get(name)
-                if row is not None and (row.inode != inode or row.offset > size):  # not the file it was
-                    index.forget(row.id)
-                    row = None
-                offset = 0 if row is None else row.offset
-                if offset < size and left > 0:
-                    ingest = ingest or Ingest(index)
-                    number = index.save_segment(name, inode, offset)
-                    before = ingest.skipped
-                    end = self._read_file(name, number, offset, left, ingest)
-                    index.save_segment(name, inode, end, ingest.skipped - before)
-                    left -= end - offset
-                elif row is None:
-                    index.save_segment(name, inode, offset)
-            if ingest is not None:
-                ingest.finish()
-            segments = index.segments()
+            return self._take_up(index, max_bytes)
+
+    def _take_up(self, index: Index, max_bytes: int | None = None) -> bool:
+        """Bring the index up to date within the caller's transaction; return whether that was all."""
+        left = sys.maxsize if max_bytes is None else max_bytes
+        # Looked at now that nobody else can write: what the index knows is never newer than this.
+        files = self._segments.sizes(self._clock(), self._sizes)
+        if not index.is_current():  # an mlotel of another version was here
+            index.reset()
+        known = index.segments()  # another process may have read on meanwhile
+        ingest: Ingest | None = None
+        if gone := known.keys() - files.keys():
+            index.forget([known[name].id for name in gone])
+        for name in files if max_bytes is None else reversed(files):
+            inode, size = files[name]
+            row = known.get(name)
+            if row is not None and (row.inode != inode or row.offset > size):  # not the file it was
+                index.forget([row.id])
+                row = None
+            offset = 0 if row is None else row.offset
+            if offset < size and left > 0:
+                ingest = ingest or Ingest(index)
+                number = index.save_segment(name, inode, offset)
+                before = ingest.skipped
+                end = self._read_file(name, number, offset, left, ingest)
+                index.save_segment(name, inode, end, ingest.skipped - before)
+                left -= end - offset
+            elif row is None:
+                index.save_segment(name, inode, offset)
+        if ingest is not None:
+            ingest.finish()
+        segments = index.segments()
         self._sizes = files
         self._offsets = {name: row.offset for name, row in segments.items()}
         self._segments.number({row.id: name for name, row in segments.items()})
@@ -254,6 +290,27 @@ class FileStore(IndexedStore):
         now = self._clock()
         unfinished = [name for name, (_, size) in self._sizes.items() if size > self._offsets.get(name, 0)]
         return sum(self._segments.is_torn(name, now) for name in unfinished)
+
+
+def _has_locks(root: Path) -> bool:
+    """Whether files of the store can be locked at all: some network file systems refuse it.
+
+    SQLite takes a refusal for a lock that somebody holds, and would wait for it each time.
+    """
+    try:
+        import fcntl
+
+        # Not the index itself: closing it would drop the locks of this process's other connections.
+        fd = os.open(root / ".gitignore", os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except (ImportError, OSError):  # not to be found out
+        return True
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EAGAIN)  # another process is finding out
+    finally:
+        os.close(fd)
+    return True
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, SegmentRow
 
-__all__ = ["NOT_OK", "WRITES", "Index"]
+__all__ = ["NOT_OK", "WRITES", "Index", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 7
@@ -251,21 +251,45 @@ class Index:
         number: int = self.connection.execute("SELECT id FROM segment WHERE name = ?", (name,)).fetchone()[0]
         return number
 
-    def forget(self, segment: int) -> None:
-        """Remove what was known from a segment that is gone; within a transaction."""
+    def forget(self, segments: Collection[int]) -> None:
+        """Remove what was known from segments that are gone; within a transaction."""
         execute = self.connection.execute
-        execute("DELETE FROM io WHERE segment = ?", (segment,))
-        execute("DELETE FROM annotation WHERE segment = ?", (segment,))
-        execute("DELETE FROM keyed WHERE segment = ?", (segment,))
-        execute("DELETE FROM dependency WHERE run IN (SELECT id FROM run WHERE end_segment = ?)", (segment,))
-        execute("UPDATE run SET start_segment = NULL WHERE start_segment = ?", (segment,))
-        execute("UPDATE run SET end_segment = NULL, state = 0, by_span = 0 WHERE end_segment = ?", (segment,))
+        gone = f"IN ({numbers(segments)})"
+        told = execute(
+            f"SELECT id FROM run WHERE start_segment {gone} OR end_segment {gone}"
+            f" UNION SELECT run FROM io WHERE segment {gone}"
+        ).fetchall()
+        runs = f"IN ({numbers(run for (run,) in told)})"
+        for table in ("io", "annotation", "keyed"):
+            execute(f"DELETE FROM {table} WHERE segment {gone}")
+        execute(f"DELETE FROM dependency WHERE run IN (SELECT id FROM run WHERE end_segment {gone})")
+        execute(f"UPDATE run SET start_segment = NULL WHERE start_segment {gone}")
+        execute(f"UPDATE run SET end_segment = NULL, state = 0, by_span = 0 WHERE end_segment {gone}")
         # What stays without a line is a stub, as the I/O spans of a run that is not known otherwise have it.
         execute(
             "UPDATE run SET component = NULL, start = NULL WHERE start_segment IS NULL AND end_segment IS NULL"
             " AND component IS NOT NULL"
         )
-        execute("DELETE FROM segment WHERE id = ?", (segment,))
+        execute(
+            f"DELETE FROM run WHERE id {runs} AND component IS NULL AND seen IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM io WHERE io.run = run.id)"
+        )
+        execute(f"DELETE FROM segment WHERE id {gone}")
+
+    def shrink(self) -> None:
+        """Give the room of removed rows back to the file system, where it is a quarter of the file or more."""
+        execute = self.connection.execute
+        free, pages = (execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        if self.path is not None and 4 * free >= pages:
+            execute("PRAGMA temp_store = FILE")  # the copy that it makes may be larger than the memory
+            execute("VACUUM")
+            execute("PRAGMA temp_store = MEMORY")
+            execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Return numbers as they stand within ``IN (…)``."""
+    return ", ".join(map(str, values))
 
 
 def _touch(path: Path) -> None:

@@ -61,7 +61,10 @@ T = TypeVar("T")
 def _question(
     method: Callable[Concatenate[IndexedStore, P], T],
 ) -> Callable[Concatenate[IndexedStore, P], T]:
-    """A method that is asked with the lock held and the index up to date; once more if that turns out damaged."""
+    """A method that is asked with the lock held and the index up to date.
+
+    It is asked once more if the index turns out damaged, or if files were taken away under it.
+    """
 
     @functools.wraps(method)
     def ask(self: IndexedStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,7 +72,9 @@ def _question(
             if not self._held:
                 self._refresh()
             try:
-                return method(self, *args, **kwargs)
+                answer = method(self, *args, **kwargs)
+                if not (self._assembly.missed and self._changed()):
+                    return answer
             except sqlite3.Error as error:
                 self._recover(error)
             try:
@@ -432,6 +437,14 @@ class IndexedStore(ABC):
 
     def _torn(self) -> int:
         return 0
+
+    def _changed(self) -> bool:
+        """Whether the index changes by being brought up to date."""
+        self._assembly.missed = False
+        before = self._assembly.cleared
+        if not self._held:
+            self._refresh()
+        return self._assembly.cleared != before
 
     def _recover(self, error: sqlite3.Error) -> None:
         """Make the index answer again after `error`, or raise it."""

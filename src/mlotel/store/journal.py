@@ -13,13 +13,14 @@ import logging
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 from mlotel import provenance
 from mlotel._forks import Lock, after_in_child
 
-__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private"]
+__all__ = ["SEGMENTS", "SEGMENT_SUFFIX", "Journal", "host_key", "make_private", "segment_name"]
 
 logger = logging.getLogger("mlotel")
 
@@ -38,6 +39,11 @@ def host_key() -> str:
     """
     me = provenance.identity()
     return hashlib.sha256(f"{me.host}\0{me.boot_id}\0{me.pid_namespace}".encode()).hexdigest()[:8]
+
+
+def segment_name(day: str) -> str:
+    """Return a name, which no other file has, for a segment of this process on a day, ``YYYY-MM-DD``."""
+    return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
 
 
 def make_private(folder: Path) -> None:
@@ -59,7 +65,7 @@ class _Segment:
     A number that is closed under a writer may already be another file's.
     """
 
-    __slots__ = ("_close", "checked", "day", "fd", "identity", "path", "torn")
+    __slots__ = ("__weakref__", "_close", "checked", "day", "fd", "identity", "path", "torn")
 
     def __init__(self, path: Path, day: int) -> None:
         self._close = os.close
@@ -118,6 +124,7 @@ class Journal:
         self._opening = Lock()
         self._told = False
         self._closed = False
+        self._held: weakref.WeakValueDictionary[str, _Segment] = weakref.WeakValueDictionary()
         after_in_child(self._let_go)
 
     def append(self, line: bytes) -> bool:
@@ -146,8 +153,18 @@ class Journal:
         self._closed = True
         self._segment = None
 
+    def roll(self, name: str) -> None:
+        """Begin a new segment with the next line if the one that is written now has this name."""
+        segment = self._held.get(name)
+        if segment is not None:
+            self._drop(segment)
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether a thread may still write to the segment of this name."""
+        return name in self._held
+
     def _append(self, line: bytes) -> bool:
-        for _ in range(2):
+        for attempt in range(3):
             now = self._clock()
             segment = self._segment
             if segment is not None and not 0 <= now - segment.checked < _CHECK_S:
@@ -169,12 +186,17 @@ class Journal:
                 if error.errno == errno.EBADF:
                     self._lose(segment)
                     continue
+                if error.errno == errno.EFBIG:  # files may not become that large here (ulimit -f)
+                    self._drop(segment)
+                    continue
                 # Whether a part of it was taken is not known: a blank line does no harm.
                 segment.torn = True
                 raise
             if written == len(record):
                 return True
             segment.torn = True
+            if attempt:
+                break
         self._fail(OSError("short write"))
         return False
 
@@ -204,7 +226,7 @@ class Journal:
             self._retry_at = now
             folder = self.root / SEGMENTS
             day = time.strftime("%Y-%m-%d", time.gmtime(now))
-            name = f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
+            name = segment_name(day)
             try:
                 segment = _Segment(folder / name, int(now // _DAY_S))
             except FileNotFoundError:
@@ -214,7 +236,7 @@ class Journal:
                     each.mkdir(mode=0o700, exist_ok=True)
                 segment = _Segment(folder / name, int(now // _DAY_S))
             self._retry_at = float("-inf")
-            self._segment = segment
+            self._held[name] = self._segment = segment
             return segment
 
     def _drop(self, segment: _Segment) -> None:
@@ -234,4 +256,6 @@ class Journal:
             logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
     def _let_go(self) -> None:
+        """In the child: let go of the parent's segment."""
+        self._held = weakref.WeakValueDictionary()
         self._segment = None

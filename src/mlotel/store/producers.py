@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -217,9 +218,11 @@ class ProducerLookup:
 
 
 def _drop_oldest(remembered: dict[Any, Any]) -> None:
+    """Forget the oldest eighth: finding the first key of a dict takes the longer, the more before it were removed."""
     # Another thread may be at it: then that one makes room.
-    with contextlib.suppress(KeyError, RuntimeError, StopIteration):
-        del remembered[next(iter(remembered))]
+    with contextlib.suppress(RuntimeError):
+        for key in list(islice(remembered, len(remembered) // 8 + 1)):
+            remembered.pop(key, None)
 
 
 def _time_of(run: Run, span_id: str) -> int:

@@ -13,7 +13,15 @@ from mlotel.store.journal import SEGMENTS, host_key
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "Sizes", "first_open_day", "segment_writer", "writer_is_gone"]
+__all__ = [
+    "Segments",
+    "Sizes",
+    "day_of_time",
+    "first_open_day",
+    "is_written",
+    "segment_writer",
+    "writer_is_gone",
+]
 
 # Inode and size of files, by name.
 Sizes = dict[str, tuple[int, int]]
@@ -36,7 +44,18 @@ def first_open_day(now_ns: int) -> str:
 
     A segment is written on its own day alone; the day before is for clocks that do not agree.
     """
-    return time.strftime("%Y-%m-%d", time.gmtime(now_ns // 10**9 - _DAY_S))
+    return day_of_time(now_ns - _DAY_S * 10**9)
+
+
+def day_of_time(time_ns: int) -> str:
+    """Return the day (UTC) of a time in nanoseconds since the epoch, as names of segments begin."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time_ns // 10**9))
+
+
+def is_written(name: str) -> bool:
+    """Whether the process that began a segment may still write to it; False for other files."""
+    writer = segment_writer(name)
+    return writer is not None and (writer[1] != host_key() or writer[2] == os.getpid() or is_alive(writer[2]))
 
 
 def writer_is_gone(path: Path, now_ns: int, *, named: bool = True) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from orjson import loads
@@ -170,7 +171,12 @@ def drift_of(attributes: Mapping[str, Any]) -> Drift | None:
 
 def entries_of(item: Item) -> list[Mapping[str, Any]]:
     """The entries of a manifest record; ValueError or TypeError where its body is not a list of them."""
-    entries = loads(str(decode_value(item.content.get("body") or {})))
+    return _entries(str(decode_value(item.content.get("body") or {})))
+
+
+@lru_cache(maxsize=8)  # each entry is asked for on its own
+def _entries(body: str) -> list[Mapping[str, Any]]:
+    entries = loads(body)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise TypeError("not a manifest")
     return entries
