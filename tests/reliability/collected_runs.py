@@ -35,7 +35,7 @@ class Collector:
         """Run a program that succeeds without a word on standard error; return what it wrote."""
         there = {"OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint, "MLOTEL_STORE": ""}
         done = run_program(source, self.folder, *arguments, **there)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return done.stdout
 
     def replay(self) -> int:
