@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mlotel._forks import Lock
+from mlotel._forks import Lock, no_fork_meanwhile
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -142,8 +142,9 @@ class StatCache:
         import sqlite3
 
         # A locked file is not worth waiting for: the content is read again instead.
-        connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with no_fork_meanwhile():
+            connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
+            try:
+                yield connection
+            finally:
+                connection.close()
