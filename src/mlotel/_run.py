@@ -287,6 +287,7 @@ class ActiveRun:
 
         Args:
             other: A run of this process, one read from a store, or what `mlotel.extract` found in a message's headers.
+                The first hundred are kept.
         """
         context = other.span.get_span_context() if isinstance(other, ActiveRun) else carriers.span_context_of(other)
         if context is None or not context.is_valid:
@@ -295,6 +296,7 @@ class ActiveRun:
             )
         if context.span_id == self._span.get_span_context().span_id:
             raise ValueError("a run cannot depend on itself")
+        self._values.dependency(f"{context.span_id:016x}")
         link_type = {A.MLOTEL_LINK_TYPE: "depends_on"}
         self._span.add_link(context, link_type)
         self._span.set_attributes(self._room.fit(link_type))  # backends may drop the attributes of links

@@ -22,6 +22,8 @@ MOST_PARAMS = 10_000
 MAX_METRICS = 32
 MAX_TAGS = 16
 MAX_OTHERS = 32
+MAX_DEPENDENCIES = 100
+"""The SDK keeps 128 links a span, the latest."""
 
 _RESERVED = frozenset(
     {
@@ -39,7 +41,7 @@ _RESERVED = frozenset(
 class RunValues:
     """Turns what a run is told into attributes of its span, and counts what the caps leave out."""
 
-    __slots__ = ("_dropped", "_metrics", "_others", "_params", "_shown", "_tags")
+    __slots__ = ("_dependencies", "_dropped", "_metrics", "_others", "_params", "_shown", "_tags")
 
     def __init__(self) -> None:
         self._params: dict[str, Any] = {}
@@ -47,6 +49,7 @@ class RunValues:
         self._metrics: set[str] = set()
         self._tags: set[str] = set()
         self._others: set[str] = set()
+        self._dependencies: set[str] = set()
         self._dropped = 0
 
     def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +102,10 @@ class RunValues:
                 wrong = error
         return found, wrong
 
+    def dependency(self, span_id: str) -> None:
+        """Take a dependency on another run. Raises ValueError past the cap."""
+        self._admit(self._dependencies, span_id, MAX_DEPENDENCIES, "dependencies")
+
     def left_out(self, count: int) -> None:
         """Count values for which there was no room on the span."""
         self._dropped += count
@@ -113,5 +120,5 @@ class RunValues:
             return
         if len(known) >= cap:
             self._dropped += 1
-            raise ValueError(f"more than {cap} {kind}: the first {cap} names are kept")
+            raise ValueError(f"more than {cap} {kind}: the first {cap} are kept")
         known.add(name)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from disks import NOBODY, fill, needs_root, recording, small_disk, talking
+from programs import run_program
 
 from mlotel.store.files import FileStore
 from mlotel.store.journal import Journal
@@ -118,6 +119,40 @@ def test_a_read_only_disk_is_one_warning(tmp_path: Path) -> None:
         assert "Read-only file system" in done.stderr.splitlines()[0]
         assert dropped(done.stderr) == 3 * 47
         assert numbers(disk / "store") == [0, 1, 2]
+
+
+def test_what_is_not_written_is_counted_in_metrics() -> None:
+    """With a meter provider of the application's own the losses are a metric, by the SDK's own reader."""
+    done = run_program(
+        """
+        import json
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+        reader = InMemoryMetricReader()
+        metrics.set_meter_provider(MeterProvider([reader]))
+        import mlotel
+        for _ in range(7):
+            with mlotel.component("work") as run:
+                run.log_output(b"x", "out")
+        points = [
+            [point.value, dict(point.attributes)]
+            for resource in reader.get_metrics_data().resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "mlotel.telemetry.dropped"
+            for point in metric.data.data_points
+            if point.value
+        ]
+        print(json.dumps(points))
+        """,
+        store="/proc/nowhere",
+    )
+
+    counted = {point["mlotel.telemetry.item"]: (value, point["error.type"]) for value, point in json.loads(done.stdout)}
+    assert counted == {"span": (14, "store_unwritable"), "log_record": (7, "store_unwritable")}
+    assert dropped(done.stderr) == 21
 
 
 def test_a_store_that_is_removed_is_made_anew(tmp_path: Path) -> None:

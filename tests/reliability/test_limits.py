@@ -111,16 +111,56 @@ def test_limits_that_leave_nothing_are_raised(script: Callable[..., Any], tmp_pa
     """,
         OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="4",
         OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT="20",
+        OTEL_SPAN_LINK_COUNT_LIMIT="0",
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
     )
 
-    assert [line for line in done.stdout.splitlines() if "limit of" in line] == [
-        "mlotel: a limit of 4 attributes a span leaves no room for what identifies a run: 16 are kept",
-        "mlotel: a limit of 20 characters cuts names and digests: 255 are kept",
+    assert [line for line in done.stdout.splitlines() if "too few" in line] == [
+        "mlotel: 4 attributes a span are too few to know runs and artifacts by: 16 are kept",
+        "mlotel: 20 characters a value are too few to know runs and artifacts by: 255 are kept",
+        "mlotel: 0 links a span are too few to know runs and artifacts by: 100 are kept",
     ]
     run = only_run(tmp_path / "store")
     assert (run.component, run.version, run.pipeline, run.state) == ("train", "2", "p", "ok")
     assert [(each.name, len(each.digest or "")) for each in (*run.inputs, *run.outputs)] == [("raw", 71), ("model", 71)]
+
+
+def test_an_application_that_keeps_too_little_is_told(script: Callable[..., Any]) -> None:
+    """Limits of the application's own provider are its own affair: each that loses lineage is one warning."""
+    done = script(
+        """
+    import logging
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+    trace.set_tracer_provider(TracerProvider(span_limits=SpanLimits(max_links=1, max_span_attribute_length=8)))
+    import mlotel
+    for _ in range(3):
+        with mlotel.component("train"):
+            pass
+    """
+    )
+
+    told = "mlotel: the application's tracer provider keeps {}, too few to know runs and artifacts by: let it keep {}"
+    assert done.stderr.splitlines() == [told.format("8 characters a value", 255), told.format("1 links a span", 100)]
+
+
+def test_dependencies_past_the_cap_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of two hundred runs that one depends on the first hundred are kept, and the rest is counted."""
+    others = []
+    for _ in range(200):
+        with mlotel.component("other") as other:
+            others.append(other)
+    with mlotel.component("train") as run:
+        for other in others:
+            run.depends_on(other)
+    with FileStore(root) as store:
+        (found,) = store.runs(component="train")
+
+    assert [each.span_id for each in found.dependencies] == [other.span_id for other in others[:100]]
+    assert found.attributes["mlotel.run.dropped"] == 100
+    assert len(caplog.records) == 1
 
 
 def test_what_identifies_a_run_cannot_be_set(root: Path, caplog: pytest.LogCaptureFixture) -> None:

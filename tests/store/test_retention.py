@@ -158,6 +158,20 @@ def test_a_run_that_ended_lately_keeps_what_it_did_before(root: Path) -> None:
     assert {each.name for each in after["runs"][long.run_id].outputs} == {"half", "out"}
 
 
+def test_a_run_that_ended_elsewhere_keeps_its_start(root: Path) -> None:
+    """Where the span went to a collector, and the store has records alone, the start stays with the end."""
+    long = run_on(-20, 1, **{"mlotel.component.version": "7"})
+    write(root, -20, long.start(), run_on(-20, 2).end())
+    write(root, 0, long.end_record("ok", 20 * DAY))
+    before = said(root)
+
+    assert gc(root, keep=timedelta(days=10)).runs == 1
+
+    after = said(root)
+    assert after["runs"] == {long.run_id: before["runs"][long.run_id]}
+    assert (after["runs"][long.run_id].version, after["runs"][long.run_id].state) == ("7", "ok")
+
+
 def test_what_was_said_of_what_stays_is_kept(root: Path) -> None:
     """Flags, notes and labels stay with their run or artifact, and a retraction stays whatever goes."""
     gone, stays = run_on(-40, 1), run_on(0, 2)

@@ -13,31 +13,28 @@ from opentelemetry.sdk.trace import SpanLimits
 
 from mlotel._runtime import logger
 
-__all__ = ["attributes_kept", "check_lengths", "log_attributes_kept", "span_limits"]
+__all__ = ["attributes_kept", "check_limits", "log_attributes_kept", "span_limits"]
 
-LEAST_ATTRIBUTES = 16
-LEAST_LENGTH = 255
-"""Characters of the longest names; a digest takes 71."""
+_LEAST = {
+    "max_span_attributes": (16, "attributes a span"),
+    "max_span_attribute_length": (255, "characters a value"),  # of the longest names; a digest takes 71
+    "max_links": (100, "links a span"),
+    "max_link_attributes": (4, "attributes a link"),
+}
+"""What identifies runs and artifacts takes so much, by the names of the SDK's limits."""
 
 
 def span_limits() -> SpanLimits:
     """Return the limits that the environment sets for spans, none of them so low that a run cannot be known again."""
     asked = SpanLimits()
-    count, length = asked.max_span_attributes, asked.max_span_attribute_length
-    if count is not None and count < LEAST_ATTRIBUTES:
-        logger.warning(
-            "mlotel: a limit of %d attributes a span leaves no room for what identifies a run: %d are kept",
-            count,
-            LEAST_ATTRIBUTES,
-        )
-        count = LEAST_ATTRIBUTES
-    if length is not None and length < LEAST_LENGTH:
-        logger.warning("mlotel: a limit of %d characters cuts names and digests: %d are kept", length, LEAST_LENGTH)
-        length = LEAST_LENGTH
-    return SpanLimits(
-        max_span_attributes=SpanLimits.UNSET if count is None else count,
-        max_span_attribute_length=SpanLimits.UNSET if length is None else length,
-    )
+    kept: dict[str, int] = {}
+    for name, (least, what) in _LEAST.items():
+        said = getattr(asked, name)
+        if said is not None and said < least:
+            logger.warning("mlotel: %d %s are too few to know runs and artifacts by: %d are kept", said, what, least)
+            said = least
+        kept[name] = SpanLimits.UNSET if said is None else said
+    return SpanLimits(**kept)
 
 
 def attributes_kept(provider: Any) -> int | None:
@@ -56,13 +53,16 @@ def log_attributes_kept(environment: Mapping[str, str]) -> int:
     return 128
 
 
-def check_lengths(provider: Any) -> None:
-    """Warn where an application's provider cuts values so short that names and digests are lost."""
-    length = getattr(getattr(provider, "_span_limits", None), "max_span_attribute_length", None)
-    if isinstance(length, int) and length < LEAST_LENGTH:
-        logger.warning(
-            "mlotel: the application's tracer provider cuts attributes to %d characters, and so names and digests, by "
-            "which artifacts are known: set OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT to %d or more",
-            length,
-            LEAST_LENGTH,
-        )
+def check_limits(provider: Any) -> None:
+    """Warn where an application's provider keeps too little to know runs and artifacts by."""
+    limits = getattr(provider, "_span_limits", None)
+    for name, (least, what) in _LEAST.items():
+        said = getattr(limits, name, None)
+        if isinstance(said, int) and said < least:
+            logger.warning(
+                "mlotel: the application's tracer provider keeps %d %s, too few to know runs and artifacts by: "
+                "let it keep %d",
+                said,
+                what,
+                least,
+            )

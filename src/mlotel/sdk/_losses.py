@@ -33,8 +33,13 @@ class Losses:
         self._said: set[str] = set()
         self._instruments: tuple[Instrument, Instrument] | None = None
 
-    def count_with(self, meter: Meter) -> None:
-        """Count with instruments of `meter` from now on, and what was counted before."""
+    def count_with(self, meter: Meter, *, sends: bool = True) -> None:
+        """Count with instruments of `meter` from now on, and what was counted before.
+
+        Args:
+            meter: makes the instruments.
+            sends: whether there is something that may be sent again.
+        """
         made = (
             meter.create_counter(*M.MLOTEL_TELEMETRY_DROPPED[:3]),
             meter.create_counter(*M.MLOTEL_TELEMETRY_RESENT[:3]),
@@ -44,7 +49,8 @@ class Losses:
             dropped, resent = dict(self._dropped), dict(self._resent)
         for item in _NAMES:
             made[0].add(0, {A.MLOTEL_TELEMETRY_ITEM: item})  # a counter that begins at 1 has no rise to be seen
-            made[1].add(resent.get(item, 0), {A.MLOTEL_TELEMETRY_ITEM: item})
+            if sends:
+                made[1].add(resent.get(item, 0), {A.MLOTEL_TELEMETRY_ITEM: item})
         for (item, reason), number in dropped.items():
             made[0].add(number, {A.MLOTEL_TELEMETRY_ITEM: item, A.ERROR_TYPE: reason})
 

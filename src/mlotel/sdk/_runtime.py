@@ -356,11 +356,11 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
             meters = meters or collector.meter_provider
         if embedded and lines is not None and root is not None:
             _write_to(provider, lines, root)
-        from mlotel.sdk._limits import attributes_kept, check_lengths
+        from mlotel.sdk._limits import attributes_kept, check_limits
 
         kept = attributes_kept(provider)
         if tracers is not None:
-            check_lengths(provider)
+            check_limits(provider)
         tracer = provider.get_tracer(SCOPE_NAME, __version__)
 
     sinks: list[EventSink] = []
@@ -401,7 +401,7 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
         attributes_kept=kept,
     )
     if meters is not None:
-        losses.count_with(meters.get_meter(SCOPE_NAME, __version__))
+        losses.count_with(meters.get_meter(SCOPE_NAME, __version__), sends=False)
     return _State(_with_process(made), os.getpid(), seen, collector, losses)
 
 

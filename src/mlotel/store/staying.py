@@ -35,13 +35,12 @@ class Staying:
         names = {row.id: name for name, row in index.segments().items() if name in going}
         self._gone = f"IN ({numbers(names)})"
         rows = index.run_rows(f"state = {_OPEN} AND start_segment {self._gone}")
-        held = [row for row in rows if self._is_held(row, until)]
+        held = [row.id for row in rows if self._is_held(row, until)]
         self._stays = (
-            f"(run.id IN ({numbers(row.id for row in held)})"
-            f" OR run.start_segment NOT {self._gone} OR run.end_segment NOT {self._gone})"
+            f"(run.id IN ({numbers(held)}) OR run.start_segment NOT {self._gone} OR run.end_segment NOT {self._gone})"
         )
         found: defaultdict[str, set[Place]] = defaultdict(set)
-        for place in (*map(_start, held), *self._artifacts(), *self._annotations()):
+        for place in (*self._ends("start"), *self._ends("end"), *self._artifacts(), *self._annotations()):
             found[names[place.segment]].add(place)
         self.places: Mapping[str, Collection[Place]] = found
         told = f"(run.start_segment {self._gone} OR run.end_segment {self._gone})"
@@ -53,10 +52,16 @@ class Staying:
             return True
         return any(run.state == "running" for run in self._assembly.heads([row]))
 
+    def _ends(self, which: str) -> Iterator[Place]:
+        """Where runs that stay began, or ended."""
+        columns = ", ".join(f"{which}_{column}" for column in Place._fields)
+        sql = f"SELECT {columns} FROM run WHERE {which}_segment {self._gone} AND {self._stays}"
+        return map(Place._make, self._index.rows(sql))
+
     def _artifacts(self) -> Iterator[Place]:
         """What runs that stay have read and written."""
         places = "SELECT io.segment, io.offset, io.length FROM io JOIN run ON run.id = io.run"
-        return (Place(*row) for row in self._index.rows(f"{places} WHERE io.segment {self._gone} AND {self._stays}"))
+        return map(Place._make, self._index.rows(f"{places} WHERE io.segment {self._gone} AND {self._stays}"))
 
     def _annotations(self) -> Iterator[Place]:
         """What was said of runs and artifacts that stay, and of labels."""
@@ -80,10 +85,6 @@ class Staying:
     def _any_artifact(self, where: str, number: int) -> bool:
         sql = f"SELECT 1 FROM io JOIN run ON run.id = io.run WHERE {where} AND {self._stays} LIMIT 1"
         return bool(self._index.rows(sql, (number,)))
-
-
-def _start(row: RunRow) -> Place:
-    return Place(row.start_segment or 0, row.start_offset or 0, row.start_length or 0)
 
 
 def _ids(run_id: str) -> tuple[int, int]:
