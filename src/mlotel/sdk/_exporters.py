@@ -65,6 +65,8 @@ class Pending(Generic[T]):
     ) -> None:
         self.item = item
         self.losses = losses
+        self.kept = 0
+        """How many did not arrive when they were sent."""
         self._encode = encode
         self._spool = spool
         self._limit = limit
@@ -110,17 +112,18 @@ class Pending(Generic[T]):
         for key in keys:
             item = self._items.pop(key, None)
             if item is not None:
+                self.kept += 1
                 self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
         if self._underway is not None:
             self._underway.done(keys)
+            if not self._limit:  # there will be no more batches
+                self._underway.begin_batch()
 
-    def drain(self) -> bool:
-        """Spool all that is left; return whether anything was."""
-        left = bool(self._items)
+    def drain(self) -> None:
+        """Spool all that is left, and from now on what comes at once."""
+        self._limit = 0
         self.keep(self._on_their_way, unanswered=True)
         self.keep(list(self._items))
-        self.begin_batch()
-        return left
 
     def _forget(self) -> None:
         self._items, self._on_their_way = {}, ()  # they are the parent's

@@ -38,6 +38,9 @@ from mlotel.store.encoding import LineEncoder
 _SOON_S, _LATER_S, _SELDOM_S = 0.5, 5.0, 30.0
 """When the spool is looked at again: after something was sent, after nothing was, and where there is no point in it."""
 
+_MARGIN_S = 0.1
+"""How long before the latest end nothing is waited for any more."""
+
 __all__ = ["Collector", "SdkIds", "make_resource", "scraped_provider"]
 
 
@@ -163,9 +166,11 @@ class Collector:
 
     def flush(self) -> bool:
         """Send what waits; return whether all of it arrived or was refused for good."""
+        before = sum(pending.kept for pending in self._pending.values())
         for provider in self._providers:
             provider.force_flush()
-        return not any(lane.failing for lane in self._lanes.values())
+        kept = sum(pending.kept for pending in self._pending.values())
+        return kept == before and not any(lane.failing for lane in self._lanes.values())
 
     def close(self, until: float) -> bool:
         """Send what waits, and what was spooled before; spool the rest. Return whether nothing waits any more.
@@ -174,17 +179,19 @@ class Collector:
             until: the latest end, in seconds of `time.monotonic`.
         """
         left = max(until - time.monotonic(), 0.0)
-        self._patience.seconds = left / 4  # each signal has its turn
+        before = {signal: pending.kept for signal, pending in self._pending.items()}
+        self._patience.seconds = left / 5  # each signal has its turn
         self._close.set()
-        done = self._closed.wait(left * 0.9)
+        self._closed.wait(left * 0.8)  # the rest is for what is spooled
         self._patience.seconds = 0.0
-        for signal, pending in self._pending.items():
-            if pending.drain():  # a backend that takes a request and never answers holds the thread
-                self._lanes[signal].tell("no answer in time")
-        done = done and not any(lane.failing for lane in self._lanes.values())
-        if done:
-            task = self._courier.submit(lambda: self._catch_up(lambda: time.monotonic() >= until))
-            task.wait(lambda _: time.monotonic() >= until)
+        for pending in self._pending.values():
+            pending.drain()  # a backend that takes a request and never answers holds the thread
+        late = [signal for signal, pending in self._pending.items() if pending.kept > before[signal]]
+        done = self._closed.is_set() and not any(lane.failing for lane in self._lanes.values())
+        if done and not self._send_spool(until - _MARGIN_S) and late:
+            done = False
+        for signal in late if not done else ():
+            self._lanes[signal].tell("not all of it in time")
         if isinstance(self._keeper, Held):
             self._keeper.give_up()
         self._losses.say()
@@ -211,6 +218,15 @@ class Collector:
                 return _SOON_S if done.sent else _LATER_S
             pause = self._pause() or _LATER_S
         return min(pause, _SELDOM_S)
+
+    def _send_spool(self, until: float) -> bool:
+        """Send what is in the spool; return whether all of it was in time."""
+        sent: list[bool] = []
+        if self._replayer is not None:
+            run = self._replayer.run
+            task = self._courier.submit(lambda: sent.append(run(lambda: time.monotonic() >= until).error is None))
+            task.wait(lambda _: time.monotonic() >= until)
+        return sent == [True] and time.monotonic() < until
 
     def _pause(self) -> float:
         """Return for how many seconds the spool cannot be sent: spans and log records stand in the same files."""
