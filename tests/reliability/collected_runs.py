@@ -17,7 +17,7 @@ from mlotel.semconv import attributes as A
 REPLAY = """
 import sys
 from pathlib import Path
-from mlotel.sdk.spool import replay
+from mlotel.sdk.replay import replay
 done = replay(Path(".mlotel"), sys.argv[1])
 assert (done.kept, done.rejected, done.error) == (0, 0, None), done
 print(done.sent)
@@ -35,7 +35,7 @@ class Collector:
         """Run a program that succeeds without a word on standard error; return what it wrote."""
         there = {"OTEL_EXPORTER_OTLP_ENDPOINT": self.sink.endpoint, "MLOTEL_STORE": ""}
         done = run_program(source, self.folder, *arguments, **there)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return done.stdout
 
     def replay(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from amounts import amount
 from collected_runs import collector
-from killed_children import SOAK, run_program
+from killed_children import run_program
 
 from mlotel.semconv import attributes as A
 from mlotel.store.files import FileStore
@@ -52,14 +53,14 @@ going_on = False
 [each.join() for each in threads]
 print(len(made))
 """
-FORKS = 300 if SOAK else 8
+FORKS = amount(8, 300)
 
 
 def test_threads_that_hold_locks_at_the_fork(tmp_path: Path) -> None:
     """Children of a process whose threads are in the middle of their runs neither wait for ever nor lose runs."""
     done = run_program(STRESS, tmp_path, str(FORKS))
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     with FileStore(tmp_path / "store") as store:
         found = sorted(run.attributes[f"{A.MLOTEL_PARAM}.number"] for run in store.runs() if run.state == "ok")
     assert found == [*range(2 * FORKS), *range(10**6, 10**6 + int(done.stdout))]

@@ -126,6 +126,31 @@ def test_a_run_here_is_lost_as_soon_as_its_process_is(tmp_path: Path) -> None:
     assert state(tmp_path) == "lost"
 
 
+BECOMES = """
+import os, sys, mlotel
+mlotel.start_component("before").log_input(b"x", "in")
+os.execv(sys.executable, [sys.executable, "-c", "print('another', flush=True); input()"])
+"""
+
+
+def test_a_process_that_becomes_another_program_is_still_the_same(tmp_path: Path) -> None:
+    """Number and start stay when a process executes another program: its run is lost when that has ended."""
+    (tmp_path / "becomes.py").write_text(BECOMES, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "becomes.py")],
+        cwd=tmp_path,
+        env=environment_of(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "another\n"
+        assert state(tmp_path) == "running"
+        process.kill()
+    assert state(tmp_path) == "lost"
+
+
 REUSED = """
 import os, sys, time
 import mlotel

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from amounts import amount
 from collected_runs import collector, number_of
-from killed_children import SOAK, Told, kill_children
+from killed_children import Told, kill_children
 from otlp_sink import Sink
 
 from mlotel.semconv import events as E
 from mlotel.store.files import FileStore
 
-KILLS = 500 if SOAK else 60
+KILLS = amount(60, 500)
 
 
 def test_every_run_of_killed_processes_is_in_the_store(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_runs_of_workers_are_in_the_store(tmp_path: Path, way: str) -> None:
     """Each run of each worker is there once with its input, ended, and every line can be read."""
     done = run_program(WORK + WAYS[way], tmp_path)
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     with FileStore(tmp_path / "store") as store:
         runs = store.runs(component="worker")
         assert sorted(run.attributes[f"{A.MLOTEL_PARAM}.number"] for run in runs) == NUMBERS

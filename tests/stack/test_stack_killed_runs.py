@@ -13,7 +13,8 @@ from backends import Jaeger, eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reliability"))
 
-from killed_children import SOAK, kill_children, run_program
+from amounts import amount
+from killed_children import kill_children, run_program
 
 from mlotel.model import Run
 from mlotel.semconv import attributes as A
@@ -22,11 +23,11 @@ from mlotel_stack import Stack
 
 pytestmark = pytest.mark.stack
 PROTOCOLS = pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-KILLS = 500 if SOAK else 20
+KILLS = amount(20, 500)
 REPLAY = """
 import sys
 from pathlib import Path
-from mlotel.sdk.spool import replay
+from mlotel.sdk.replay import replay
 done = replay(Path(".mlotel"), sys.argv[1])
 assert (done.kept, done.rejected, done.error) == (0, 0, None), done
 """

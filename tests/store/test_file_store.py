@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -37,7 +38,10 @@ class TestFileStore(StoreContract):
 
         def make(*lines: bytes, now_s: float = 0.0) -> FileStore:
             root = tmp_path / f"store-{len(made)}"
-            write(root, *lines)
+            segment = write(root, *lines)
+            # appended at the latest time that is told, by a writer whose clock is right
+            times = [int(time) for line in lines for time in re.findall(rb'"timeUnixNano":"(\d+)"', line)]
+            os.utime(segment, ns=(max(times, default=T0),) * 2)
             made.append(FileStore(root, clock=lambda: T0 + round(now_s * SECOND)))
             return made[-1]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from mlotel._forks import Lock
+from mlotel._forks import Lock, no_fork_meanwhile
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -152,8 +152,9 @@ class StatCache:
         with suppress(FileExistsError):
             os.close(os.open(f"{self._path!s}", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         # A locked file is not worth waiting for: the content is read again instead.
-        connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with no_fork_meanwhile():
+            connection = sqlite3.connect(f"{self._path!s}", timeout=0.05)
+            try:
+                yield connection
+            finally:
+                connection.close()

@@ -7,7 +7,7 @@ refuses for good (Jaeger takes neither logs nor metrics) is switched off with on
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -48,10 +48,9 @@ class Patience:
 class Pending(Generic[T]):
     """What was handed over and not yet taken by the collector, in order, to be spooled if it never is.
 
-    It is on disk meanwhile, for the case that the process is killed.
-
     The SDK's batch processors drop the oldest items of a full queue, and keep to themselves what is still queued when
-    the process ends. Single dict operations need no lock, which a fork might find held.
+    the process ends. Single dict operations need no lock, which a fork might find held. Where there is a store, what
+    waits is on disk too, for the case that the process is killed.
 
     Args:
         item: What an item is.
@@ -108,15 +107,17 @@ class Pending(Generic[T]):
         """Note that a request with these items is on its way; nothing: that none is."""
         self._on_their_way = keys
 
-    def keep(self, keys: Iterable[int], *, unanswered: bool = False) -> None:
+    def keep(self, keys: Sequence[int], *, unanswered: bool = False) -> None:
         """Spool items that did not arrive, or of which nobody knows."""
         for key in keys:
             item = self._items.pop(key, None)
             if item is not None:
                 self.kept += 1
                 self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
-            if self._underway is not None:
-                self._underway.done((key,))
+        if self._underway is not None:
+            self._underway.done(keys)
+            if not self._limit:  # there will be no more batches
+                self._underway.close()
 
     def drain(self) -> None:
         """Spool all that is left, and from now on what comes at once."""
@@ -147,6 +148,7 @@ class _Exporter(Generic[T]):
 
     def _deliver(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
         """Return whether items arrived or are refused for good; else they are, or will be, spooled."""
+        self.pending.begin_batch()
         if self.lane.opens_in > 0 or self._patience.ends():
             self._settle(keys, Answer("refused" if self.lane.refused else "later"))
             return self.lane.refused and not self.lane.failing
@@ -200,7 +202,6 @@ class TraceExporter(_Exporter[ReadableSpan], SpanExporter):
         super().__init__(lane, courier, patience, Pending("span", SpanLines().span, spool, losses, limit))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.pending.begin_batch()
         waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
         arrived = not waiting or self._deliver(
             [id(span) for span in waiting], lambda: encode_spans(waiting).SerializePartialToString()
@@ -229,7 +230,6 @@ class LogExporter(_Exporter[Event], LogRecordExporter):
         super().__init__(lane, courier, patience, Pending("log_record", encode, spool, losses, limit))
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
-        self.pending.begin_batch()
         waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
         arrived = not waiting or self._deliver(
             [data.log_record.observed_timestamp for data in waiting],

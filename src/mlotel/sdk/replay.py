@@ -54,7 +54,7 @@ class Replayed:
 
 
 def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None = None) -> Replayed:
-    """Send what could not be sent before, and what killed processes were sending; remove what arrived.
+    """Send what could not be sent before, and what killed processes were about to send; remove what arrived.
 
     Args:
         root: the folder of the store whose spool is sent.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from mlotel._forks import Lock
+from mlotel._forks import SteadyLock
 from mlotel.errors import StoreError
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run, RunHead
 from mlotel.store import bulk
@@ -100,7 +100,7 @@ class IndexedStore(ABC):
         clock: Callable[[], int],
         heard_from: Callable[[int], int | None] = lambda _: None,
     ) -> None:
-        self._lock = Lock()
+        self._lock = SteadyLock()
         self._held = 0
         self._clock = clock
         self._assembly = Assembly(line, clock, heard_from)

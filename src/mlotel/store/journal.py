@@ -260,5 +260,6 @@ class Journal:
             logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
     def _let_go(self) -> None:
+        """In the child: let go of the parent's segment."""
         self._held = weakref.WeakValueDictionary()
         self._segment = None
