@@ -175,7 +175,6 @@ def shutdown(timeout: float = EXIT_SECONDS) -> bool:
     (serverless) call `flush` instead.
     """
     with _lock:
-        here = _state is None or _state.pid == os.getpid()
         _retire()
         collectors, losses = list(_retired), list(_losses)
         _retired.clear()
