@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -24,9 +25,20 @@ def test_every_run_of_killed_processes_is_in_the_store(tmp_path: Path) -> None:
         runs = [run for run in store.runs() if run.component == "numbered"]
         status = store.status()
     told.account_for(runs)
-    # a line of which half was written is the last one of its process: skipped, counted, and no other is the worse
-    assert told.torn > 0
-    assert (status.torn, status.skipped) == (told.torn, 0)
+    # A line of which half was written is the last one of its process: skipped, counted, and no other is the worse. The
+    # kernel tears one now and then, beside those that the children tear themselves.
+    torn = sum(not is_whole(path.read_bytes()) for path in (tmp_path / "store" / "segments").iterdir())
+    assert torn >= told.torn > 0
+    assert (status.torn, status.skipped) == (torn, 0)
+
+
+def is_whole(content: bytes) -> bool:
+    """Return whether the last line is JSON."""
+    try:
+        json.loads(content.splitlines()[-1])
+    except ValueError:
+        return False
+    return True
 
 
 def test_every_run_of_killed_processes_comes_to_a_collector(tmp_path: Path) -> None:
