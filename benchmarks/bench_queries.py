@@ -2,7 +2,7 @@
 
 `python bench_queries.py RUNS …` sets other numbers of runs. Each store is generated in a temporary folder (7 GB and
 three million spans for a million runs, in TMPDIR) and removed before the next one. Indexing and asking have a process
-each, so that the memory told is theirs alone. Indexing is told in CPU time and questions by the best of several rounds,
+each, so that the memory told is theirs alone. Times are CPU times, of questions the best of several rounds,
 since the machine may be busy. Questions are put to a store that was opened that moment, so that nothing that was read
 before helps. Floors are measured in the same run: parsing the same lines and nothing else, and a program of typer.
 """
@@ -97,9 +97,9 @@ def first_time(root: Path, question: Callable[[FileStore], object]) -> float:
         with FileStore(root) as store:
             store.runs(limit=0)
             gc.collect()
-            before = time.perf_counter()
+            before = time.process_time()
             question(store)
-            times.append(time.perf_counter() - before)
+            times.append(time.process_time() - before)
     return min(times) * 1e3
 
 
@@ -114,7 +114,7 @@ def ask(root: Path, made: Generated) -> Measured:
         (recent,) = store.runs(limit=1)
     heads = first_time(root, lambda store: store.heads(limit=50))
     measured = {
-        "opening the store, first answer, ms": best_ms(first_answer, ROUNDS),
+        "opening the store, first answer, ms": best_ms(first_answer, ROUNDS, time.process_time),
         "recent 50, as the table has them, ms": heads,
         "… beside reading and parsing 50 lines, times": heads / read_and_parse(root, 50),
         "recent 50, whole runs, ms": first_time(root, lambda store: store.runs(limit=50)),
@@ -154,7 +154,7 @@ def read_and_parse(root: Path, count: int) -> float:
                 file.seek(offset)
                 loads(file.read(length))
 
-        return best_ms(read, ROUNDS)
+        return best_ms(read, ROUNDS, time.process_time)
 
 
 def lineage(root: Path, digest: str, walk: Callable[..., Lineage], runs: int) -> tuple[float, float]:
@@ -164,11 +164,11 @@ def lineage(root: Path, digest: str, walk: Callable[..., Lineage], runs: int) ->
         with FileStore(root) as store:
             start = resolve(store, digest)
             gc.collect()
-            began = time.perf_counter()
+            began = time.process_time()
             found = walk(store, start)
-            middle = time.perf_counter()
+            middle = time.process_time()
             walk(store, start)
-            times.append((middle - began, time.perf_counter() - middle))
+            times.append((middle - began, time.process_time() - middle))
         if len(found.runs) != runs:
             raise AssertionError(f"{len(found.runs)} runs were found, not {runs}")
     first, again = (min(each) * 1e3 for each in zip(*times, strict=True))
@@ -185,9 +185,9 @@ def after_new_spans(root: Path) -> Measured:
             for line in lines_of_a_day(100 + day, NEW_SPANS):
                 journal.append(line)
             journal.close()
-            before = time.perf_counter()
+            before = time.process_time()
             (latest,) = store.runs(limit=1)
-            times.append(time.perf_counter() - before)
+            times.append(time.process_time() - before)
             if latest.start_ns < T0 + AFTER_ALL * 10**9:
                 raise AssertionError("the new runs were not found")
     return {f"first answer after {NEW_SPANS:,} new spans, ms": min(times) * 1e3}
