@@ -91,7 +91,7 @@ SERVICE = """
         for resource in reader.get_metrics_data().resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if metric.name == "mlotel.telemetry.dropped"
+        if metric.name == "mlotel.telemetry.dropped" and any(point.value for point in metric.data.data_points)
     }
     print(json.dumps({"spans": found, "requests": requests, "counted": counted}))
     """

@@ -20,6 +20,7 @@ IMPORTED_BY_NAME = {
     "__init__.py": "the public names, each from its module",
     "_runtime.py": "mlotel.sdk, by this name alone",
     "cli/app.py": "the commands, from a table",
+    "sdk/_transport.py": "what sending takes, from a table",
 }
 STARTS_PROGRAMS = {"provenance.py": "git", "cli/exec.py": "the user's own command"}
 

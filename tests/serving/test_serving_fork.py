@@ -25,11 +25,14 @@ class Collector:
 
     def take(self, request: ExportMetricsServiceRequest) -> None:
         for resource in request.resource_metrics:
-            (replica,) = [
-                each.value.string_value for each in resource.resource.attributes if each.key == "service.instance.id"
-            ]
+            replica = next(
+                (each.value.string_value for each in resource.resource.attributes if each.key == "service.instance.id"),
+                None,
+            )
             metrics = [metric for scope in resource.scope_metrics for metric in scope.metrics]
             points = [p for each in metrics if each.name == "mlotel.feature.values" for p in each.sum.data_points]
+            if replica is None or not points:  # what runs are counted with, or the telemetry itself
+                continue
             first = next(a.value.string_value for a in points[0].attributes if a.key == "mlotel.feature.name")
             self.rows[replica] = sum(
                 point.as_int

@@ -41,6 +41,7 @@ def write(root: Path, offset: int, *lines: bytes, process: int = 1) -> Path:
     path = folder / f"{day(offset)}-00000000-{process}-00.jsonl"
     with open(path, "ab") as file:
         file.write(b"".join(line + b"\n" for line in lines))
+    os.utime(path, ns=(at(offset), at(offset)))
     return path
 
 

@@ -209,6 +209,8 @@ def _write(folder: Path, name: str, places: Collection[Place]) -> Path:
                 segment.seek(place.offset)
                 file.write(segment.read(place.length) + b"\n")
             file.flush()
+            written = os.fstat(segment.fileno()).st_mtime_ns  # by which a run of another host is told to be lost
+            os.utime(path, ns=(written, written))
             os.fsync(file.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
@@ -219,17 +221,19 @@ def _write(folder: Path, name: str, places: Collection[Place]) -> Path:
 def _finish(folder: Path) -> None:
     """Put in its place what a process that died had written to take the place of a segment, if that is gone."""
     for path in folder.glob(f"*{_UNSEEN}"):
-        name, final = path.name.partition(_INSTEAD)[0], _final_name(path)
-        if is_written(final):
+        name, _, remover = path.name.removesuffix(_UNSEEN).partition(_INSTEAD)
+        if is_written(remover):
             continue  # by somebody who is removing segments as well
         if (folder / name).exists():
             path.unlink(missing_ok=True)
         else:
-            path.rename(folder / final)
+            path.rename(folder / _final_name(path))
 
 
 def _final_name(path: Path) -> str:
-    return path.name.partition(_INSTEAD)[2].removesuffix(_UNSEEN)
+    """Return a name for what is kept, which still says whose lines these are."""
+    name, _, remover = path.name.removesuffix(_UNSEEN).partition(_INSTEAD)
+    return f"{name.rpartition('-')[0]}-{remover.rpartition('-')[2]}"
 
 
 def _remove(files: Iterable[Path]) -> None:
