@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -208,3 +208,28 @@ def test_a_hook_that_raises_redacts_and_warns_once(folder: Path) -> None:
     assert run.component == "[redacted]"
     assert len(run.inputs) >= 9
     assert sum(each.digest is not None for each in run.inputs) >= 6
+
+
+def test_a_forked_child_knows_the_hook_too(script: Callable[..., object]) -> None:
+    """It counts with instruments of its own, of whose labels no more leaves than of its parent's."""
+    with keeping() as kept:
+        script(
+            """
+            import os, mlotel
+            mlotel.configure(redact=lambda key, value: "kept back" if value == "planted" else value)
+
+            def run():
+                with mlotel.component("planted") as run:
+                    run.log_metrics({"planted": 1.0})
+                mlotel.shutdown()
+
+            with mlotel.component("parent"):
+                pass
+            if os.fork():
+                os.wait()
+            run()
+            """,
+            OTEL_EXPORTER_OTLP_ENDPOINT=kept.endpoint,
+        )
+    assert sum(b"kept back" in body for body in kept.bodies["/v1/metrics"]) >= 2
+    assert where_found({"label": "planted"}, ["label"], kept.texts()) == {}

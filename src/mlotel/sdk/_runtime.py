@@ -27,6 +27,7 @@ from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._recorder import Recorder
+from mlotel.sdk._redaction import Redaction
 from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
 from mlotel.sdk._sinks import CountedLines, JournalEvents, LoggerEvents, NoEvents, Tee
@@ -314,12 +315,11 @@ def _renew() -> _State:
         state.pid = os.getpid()
         state.runtime = _with_process(state.runtime)
         application = _application()[2]
-        meters = application or (None if state.collector is None else state.collector.meter_provider)
+        meters = application or (_scraped if state.collector is None else state.collector.meter_provider)
         if meters is not None:
-            meter = meters.get_meter(SCOPE_NAME, __version__)
-            state.losses.count_with(meter)
+            state.losses.count_with(meters.get_meter(SCOPE_NAME, __version__), sends=state.collector is not None)
             if application is None:
-                state.runtime = replace(state.runtime, instruments=Instruments(meter))
+                state.runtime = replace(state.runtime, instruments=_instruments(meters, _settings.redaction))
         return state
     _retire()
     try:
@@ -399,16 +399,11 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     events = sinks[0] if len(sinks) == 1 else Tee(sinks) if sinks else NoEvents()
 
     redaction = settings.redaction
-    meter = None if meters is None else meters.get_meter(SCOPE_NAME, __version__)
-    if meter is not None and redaction:
-        from mlotel.sdk._redacting import RedactingMeter
-
-        meter = RedactingMeter(meter, redaction)
     made = Runtime(
         recording=True,
         tracer=tracer,
         events=events,
-        instruments=Instruments(meter),
+        instruments=_instruments(meters, redaction),
         producers=ProducerLookup(root if embedded else None),
         fingerprint=_fingerprinter(settings.digest, root if embedded else None),
         clock=SystemClock(),
@@ -436,6 +431,16 @@ def _build(settings: Settings, seen: tuple[object, object, object]) -> _State:
     if meters is not None:
         losses.count_with(meters.get_meter(SCOPE_NAME, __version__), sends=False)
     return _State(_with_process(made), os.getpid(), seen, collector, losses)
+
+
+def _instruments(meters: Any, redaction: Redaction) -> Instruments:
+    """Return what runs are counted with, of whose labels no more leaves than may."""
+    meter = None if meters is None else meters.get_meter(SCOPE_NAME, __version__)
+    if meter is not None and redaction:
+        from mlotel.sdk._redacting import RedactingMeter
+
+        meter = RedactingMeter(meter, redaction)
+    return Instruments(meter)
 
 
 def _record_keys(settings: Settings, store: Path | None) -> RecordKeys:
