@@ -226,8 +226,8 @@ class LogExporter(_Exporter[Event], LogRecordExporter):
         encoder: LineEncoder,
     ) -> None:
         limit = _queue_size("OTEL_BLRP")
-        encode = lambda event: event.encode(encoder)  # noqa: E731
-        super().__init__(lane, courier, patience, Pending("log_record", encode, spool, losses, limit))
+        pending = Pending[Event]("log_record", lambda event: event.encode(encoder), spool, losses, limit)
+        super().__init__(lane, courier, patience, pending)
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
         waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
