@@ -276,12 +276,12 @@ def test_a_runtime_that_cannot_be_made_does_not_stop_the_pipeline(script: Callab
     done = script(
         """
         import mlotel
-        from mlotel.sdk import _runtime as edge
+        from mlotel.sdk import _runtime
 
         def broken(*_):
             raise OSError("no such thing")
 
-        edge._build = broken
+        _runtime.build = broken
         with mlotel.component("a") as run:
             print("worked", mlotel.current_run() is run)
         """
