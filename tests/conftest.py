@@ -20,6 +20,7 @@ if not any(point.value == "mlotel.testing" for point in entry_points(group="pyte
     pytest_plugins.append("mlotel.testing")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let a process of pytest-xdist take whole files, and one all tests on the stack or Spark, to start these once."""
     if not config.pluginmanager.hasplugin("xdist"):

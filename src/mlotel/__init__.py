@@ -40,7 +40,7 @@ _HOME = {
     "annotations": ("mlotel.annotations", None),
     "component": ("mlotel._component", "component"),
     "configure": ("mlotel.sdk", "configure"),
-    "current_run": ("mlotel._run", "current_run"),
+    "current_run": ("mlotel._current", "current_run"),
     "drift": ("mlotel.drift", None),
     "extract": ("mlotel._component", "extract"),
     "flush": ("mlotel.sdk", "flush"),

@@ -7,8 +7,8 @@ from mlotel._component import component as component
 from mlotel._component import extract as extract
 from mlotel._component import inject as inject
 from mlotel._component import start_component as start_component
+from mlotel._current import current_run as current_run
 from mlotel._run import ActiveRun as ActiveRun
-from mlotel._run import current_run as current_run
 from mlotel._version import __version__ as __version__
 from mlotel.drift import Reference as Reference
 from mlotel.errors import RetractedError as RetractedError

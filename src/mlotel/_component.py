@@ -18,8 +18,9 @@ from opentelemetry.context import Context
 from mlotel import _runtime, carriers
 from mlotel._capture import Capture, Selection, Watched, chosen
 from mlotel._component_settings import ComponentSettings
+from mlotel._current import current_run
 from mlotel._names import check_name, clean_name
-from mlotel._run import ActiveRun, current_run
+from mlotel._run import ActiveRun
 from mlotel._runtime import guard
 from mlotel.carriers import headers
 from mlotel.errors import ConfigurationError, InvalidNameError

@@ -17,6 +17,7 @@ from opentelemetry.trace import Status, StatusCode
 from mlotel import _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
 from mlotel._component_settings import ComponentSettings
+from mlotel._current import run_in, with_run
 from mlotel._outcome import exception_attributes, outcome, status_text
 from mlotel._run_values import RunValues
 from mlotel._runtime import Runtime, guard
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mlotel._predictions import Predictions
     from mlotel.drift import Reference
 
-__all__ = ["ActiveRun", "current_run"]
+__all__ = ["ActiveRun"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,14 +45,6 @@ _NOT_SAMPLED = (
     "the tracer provider's sampler drops runs, so that lineage has holes: set OTEL_TRACES_SAMPLER=mlotel_lineage, or "
     "make the provider with mlotel.sdk.sampling.LineageSampler"
 )
-
-_RUN = context_api.create_key("mlotel-run")
-
-
-def current_run() -> ActiveRun | None:
-    """Return the innermost component run of this context (thread or task), or None outside of any."""
-    run = context_api.get_value(_RUN)
-    return run if isinstance(run, ActiveRun) else None
 
 
 def _guarded(method: Callable[Concatenate[ActiveRun, P], None]) -> Callable[Concatenate[ActiveRun, P], None]:
@@ -93,19 +86,18 @@ class ActiveRun:
         self._recording = False
         self._span: trace.Span = trace.INVALID_SPAN
         context = context_api.get_current() if parent is None else parent
-        outer = context.get(_RUN)
-        self._outer = outer if isinstance(outer, ActiveRun) else None
+        self._outer = run_in(context)
         self._context = self._started_in = context
         self.run_id = ""
         if not runtime.recording:
-            self._context = context_api.set_value(_RUN, self, context)
+            self._context = with_run(self, context)
             return
         try:
             self.run_id = runtime.new_run_id()
             self._start(context, params, code)
         except Exception as error:
             guard(f"start of component {self.name!r}", error)
-            self._context = context_api.set_value(_RUN, self, context)
+            self._context = with_run(self, context)
 
     def _start(self, context: Context, params: Mapping[str, Any] | None, code: str | None) -> None:
         runtime, settings = self._runtime, self._settings
@@ -140,7 +132,7 @@ class ActiveRun:
         self._span = span = runtime.tracer.start_span(
             self.name, context=context, attributes=self._room.fit(attributes, FOR_END), start_time=self._start_ns
         )
-        self._context = context_api.set_value(_RUN, self, trace.set_span_in_context(span, context))
+        self._context = with_run(self, trace.set_span_in_context(span, context))
         self._predictions: Predictions | None = None
         self._recording = True
         runtime.instruments.run_started(self._labels)

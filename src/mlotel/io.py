@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from mlotel import columnar, uris
 from mlotel._artifacts import Item
-from mlotel._run import ActiveRun, current_run
+from mlotel._current import current_run
+from mlotel._run import ActiveRun
 from mlotel._runtime import guard
 from mlotel.carriers import arrow
 from mlotel.errors import ArtifactError, RetractedError
