@@ -6,7 +6,7 @@ LOWEST := .venv-lowest
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
 # Tests of one file run in one process, those on the stack in one, too (tests/conftest.py).
-PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 export PYTHON
 
 .DEFAULT_GOAL := help

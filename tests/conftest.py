@@ -20,14 +20,17 @@ if not any(point.value == "mlotel.testing" for point in entry_points(group="pyte
     pytest_plugins.append("mlotel.testing")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may not be there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Let a process of pytest-xdist take whole files, and one all tests on the stack or Spark, to start these once."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        shared = next((name for name in ("stack", "spark") if item.get_closest_marker(name)), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.location[0]))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((folder for folder in ("tests/stack/", "tests/spark/") if file.startswith(folder)), file)
+
+    return ByFile(config, log)
 
 
 # how long an example takes, says how loaded the machine is

@@ -1,4 +1,4 @@
-"""Which component run is the current one: it stands in OpenTelemetry's context, of which each thread and task has one."""
+"""Which component run is the current one: it stands in the OpenTelemetry context, which threads and tasks have each."""
 
 from __future__ import annotations
 

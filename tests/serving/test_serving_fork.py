@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +20,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from mlotel.drift import Reference
 
+ROOT = Path(__file__).parents[2]
+WORKERS, REQUESTS = 3, 60
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -102,3 +111,62 @@ def test_a_worker_that_is_forked_during_the_first_export_sends_its_counts(
         OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
     )
     assert sorted(collector.rows.values()) == [5, 7]
+
+
+def test_workers_of_gunicorn_count_each_request_once(
+    collector: Collector, reference: Reference, tmp_path: Path
+) -> None:
+    """The monitor is made before the fork; what each worker counted until SIGTERM arrives as a series of its own."""
+    reference.save(tmp_path / "reference.json")
+    (tmp_path / "service.py").write_text(
+        "import os\n"
+        "from mlotel.serving import Monitor\n"
+        'monitor = Monitor("reference.json")\n'
+        "def application(environ, start_response):\n"
+        '    monitor.observe((0.5, 1, "red", True))\n'
+        '    start_response("200 OK", [])\n'
+        "    return [str(os.getpid()).encode()]\n"
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MLOTEL_"))}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "MLOTEL_STORE": str(tmp_path / "store"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", f"{WORKERS}", "--bind", address]
+    # where a process that is no server writes: the log tells why it did not start
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([*command, "service"], cwd=tmp_path, env=environment, stderr=log)
+
+    def request(_: int) -> bytes:
+        with urllib.request.urlopen(f"http://{address}/", timeout=60) as answer:
+            return answer.read()
+
+    try:
+        _wait_for(lambda: server.poll() is not None or _listens(address))
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        with ThreadPoolExecutor(8) as pool:
+            answered_by = list(pool.map(request, range(REQUESTS)))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    counted = sorted(count for count in collector.rows.values() if count)
+    assert counted == sorted(answered_by.count(pid) for pid in set(answered_by))
+    assert sum(counted) == REQUESTS
+
+
+def _listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
