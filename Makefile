@@ -5,8 +5,9 @@ DEMO := .venv-demo
 LOWEST := .venv-lowest
 PEERS := .venv-peers
 MLFLOW := .venv-mlflow
-# Tests of one file run in one process, those on the stack in one, too (tests/conftest.py).
-PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests of one file run in one process, those on the stack in one, too (tests/conftest.py). That one mostly waits, so that
+# two cores are not busy with two of them.
+PYTEST := -m pytest --numprocesses 3 --dist loadfile
 export PYTHON
 
 .DEFAULT_GOAL := help
