@@ -20,6 +20,7 @@ from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
+from mlotel.sdk._gauges import meter_of
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._redaction import Redaction
 from mlotel.sdk._retractions import RetractionLookup
@@ -168,7 +169,7 @@ def build(settings: Settings, scraped: Any) -> tuple[Runtime, Collector | None, 
 
 def make_instruments(meters: Any, redaction: Redaction) -> Instruments:
     """Return what runs are counted with, of whose labels no more leaves than may."""
-    meter = None if meters is None else meters.get_meter(SCOPE_NAME, __version__)
+    meter = None if meters is None else meter_of(meters)
     if meter is not None and redaction:
         from mlotel.sdk._redacting import RedactingMeter
 
