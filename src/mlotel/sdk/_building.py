@@ -25,7 +25,7 @@ from mlotel.sdk._losses import Losses
 from mlotel.sdk._redaction import Redaction
 from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
-from mlotel.sdk._sinks import CountedLines, JournalEvents, LoggerEvents, NoEvents, Tee
+from mlotel.sdk._sinks import CountedLines, CountedPredictions, JournalEvents, LoggerEvents, NoEvents, Tee
 from mlotel.sdk._tracer import JournalTracer, Lines, RandomIds
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
@@ -152,7 +152,7 @@ def build(settings: Settings, scraped: Any) -> tuple[Runtime, Collector | None, 
         logs=sinks[0] if loggers is not None else None,
         retractions=RetractionLookup(root if embedded else None),
         record_keys=_record_keys(settings, root if embedded else None),
-        predictions=PredictionLog(root) if embedded and root is not None else None,
+        predictions=CountedPredictions(PredictionLog(root), losses) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
         foreign_sampler=foreign_sampler,
