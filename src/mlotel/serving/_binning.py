@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
-from operator import itemgetter
+from operator import getitem, itemgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -64,7 +64,7 @@ class Binning:
         self._pick = _picker(numeric, len(self.features))
         self._row = struct.Struct(f"{len(numeric)}d")
         self._names = [each.name for each in self.features]
-        self._of_names = chooser(self._names)
+        self._pick_names = chooser([self._names[place] for place in numeric])
 
     @property
     def size(self) -> int:
@@ -80,22 +80,45 @@ class Binning:
         if kinds == {bytes}:
             return self.matrix(np.frombuffer(b"".join(rows)).reshape(len(rows), width), range(width))  # type: ignore[arg-type]
         if kinds == {dict}:
-            return self._tuples(_each(map(self._of_names, rows), rows, self._tuple))
-        return self._tuples(rows if kinds == {tuple} else [self._tuple(row) for row in rows])  # type: ignore[arg-type]
+            return self._counted(rows, self._pick_names, self._names, dict.get)
+        return self._tuples(rows if kinds == {tuple} else [self._tuple(row) for row in rows])
 
-    def _tuple(self, row: Row) -> tuple[Any, ...]:
+    def _tuple(self, row: Row) -> Row:
         if isinstance(row, bytes):
             return tuple(np.frombuffer(row).tolist())
-        if isinstance(row, dict):
-            return tuple(row.get(name) for name in self._names)
-        return row
+        return row if isinstance(row, tuple) else tuple(row.get(name) for name in self._names)
 
-    def _tuples(self, rows: Sequence[tuple[Any, ...]]) -> Integers:
+    def _tuples(self, rows: Sequence[Row]) -> Integers:
+        return self._counted(rows, self._pick, range(len(self.features)), getitem)
+
+    def _counted(
+        self,
+        rows: Sequence[Row],
+        pick: Callable[[Any], tuple[Any, ...]] | None,
+        keys: Sequence[Any],
+        get: Callable[..., Any],
+    ) -> Integers:
+        """Return the counts of rows of one form.
+
+        Args:
+            rows: n rows.
+            pick: takes the values of all numeric features out of a row; None where they are all that is in it.
+            keys: under which key each feature is found.
+            get: returns what a row has under a key.
+        """
         counts = np.zeros(self.size, np.int64)
         if self._numeric:
-            self._count_floats(np.ascontiguousarray(self._floats(rows).T), counts)
+            pack, numeric = self._row.pack, [keys[place] for place in self._numeric]
+            # What is picked is packed and let go of at once, so that the garbage collector has nothing to look at
+            packed = _each(
+                starmap(pack, rows if pick is None else map(pick, rows)),
+                rows,
+                lambda row: pack(*[_number(get(row, key)) for key in numeric]),
+            )
+            floats = np.frombuffer(b"".join(packed)).reshape(len(rows), len(numeric))
+            self._count_floats(np.ascontiguousarray(floats.T), counts)
         for place, codes, bins in self._texts:
-            found = [_code(codes, bins, row[place]) for row in rows]
+            found = [_code(codes, bins, get(row, keys[place])) for row in rows]
             start, end = self.starts[place : place + 2]
             counts[start:end] += np.bincount(found, minlength=bins.size)
         return counts
@@ -145,13 +168,6 @@ class Binning:
     def _mixed(self, values: np.ndarray[Any, Any], columns: Sequence[int]) -> Integers:
         picked = [values[:, column].tolist() for column in columns]
         return self._tuples(list(zip(*picked, strict=True)))
-
-    def _floats(self, rows: Sequence[tuple[Any, ...]]) -> Floats:
-        """Return the numeric features of rows as an array of n × features, NaN for what is no number."""
-        pack = self._row.pack
-        numbers = rows if self._pick is None else list(map(self._pick, rows))
-        packed = _each(starmap(pack, numbers), numbers, lambda row: pack(*map(_number, row)))
-        return np.frombuffer(b"".join(packed)).reshape(len(rows), len(self._numeric))
 
     def _count_floats(self, values: Floats, counts: Integers) -> None:
         """Add the counts of an array of features × n: for each value, how many edges lie below it."""
