@@ -85,10 +85,15 @@ def _keep(
     if len(chosen) < len(listed):
         column = column.take(pa.array(chosen))
     known = [key for key in listed if key is not None]
-    hash_of = run._runtime.record_keys.hash
-    hashes = [hash_of(key) for key in known]
-    values, labels = _told(column)
     sink = run._runtime.predictions
+    hash_of = run._runtime.record_keys.hash
+    try:
+        hashes = [hash_of(key) for key in known]
+    except OSError:  # the store can make no secret: it takes none of them either
+        if sink is not None:
+            sink.lost(len(known))
+        raise
+    values, labels = _told(column)
     if sink is not None:
         sink.add(
             KeyedRows(

@@ -136,6 +136,8 @@ class PredictionSink(Protocol):
 
     def add(self, rows: KeyedRows) -> None: ...
 
+    def lost(self, number: int) -> None: ...
+
 
 class ServingMeters(Protocol):
     """Whose meters a service counts with: those of this process, which is told from its siblings."""

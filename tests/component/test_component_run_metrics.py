@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import mlotel
 from mlotel import _runtime
 from mlotel.instruments import Instruments
+from mlotel.sdk._gauges import meter_of
 from mlotel.testing import CapturedRuns
 
 Points = Callable[[str], dict[str, Any]]
@@ -21,19 +22,19 @@ Points = Callable[[str], dict[str, Any]]
 
 @pytest.fixture
 def points(mlotel_runs: CapturedRuns) -> Iterator[Points]:
-    """Returns what a metric's points are, by component; of gauges the SDK tells each value once."""
-    seen: dict[str, dict[str, Any]] = {}
+    """Returns what a metric's points are now, by component."""
     reader = InMemoryMetricReader()
-    metered = replace(_runtime.current(), instruments=Instruments(MeterProvider([reader]).get_meter("mlotel")))
+    metered = replace(_runtime.current(), instruments=Instruments(meter_of(MeterProvider([reader]))))
     before = _runtime.install(lambda: metered)
 
     def read(name: str) -> dict[str, Any]:
         data = reader.get_metrics_data()
-        metrics = data.resource_metrics[0].scope_metrics[0].metrics if data is not None else []
-        for metric in metrics:
-            for point in metric.data.data_points:
-                seen.setdefault(metric.name, {})[point.attributes["mlotel.component.name"]] = point
-        return seen.get(name, {})
+        return {
+            point.attributes["mlotel.component.name"]: point
+            for metric in (data.resource_metrics[0].scope_metrics[0].metrics if data is not None else ())
+            if metric.name == name
+            for point in metric.data.data_points
+        }
 
     yield read
     _runtime.install(before)

@@ -121,8 +121,12 @@ def test_a_read_only_disk_is_one_warning(tmp_path: Path) -> None:
         assert numbers(disk / "store") == [0, 1, 2]
 
 
-def test_what_is_not_written_is_counted_in_metrics() -> None:
-    """With a meter provider of the application's own the losses are a metric, by the SDK's own reader."""
+@pytest.mark.parametrize("secret", ["", "s3cret"], ids=["secret of the store", "secret of the user"])
+def test_what_is_not_written_is_counted_in_metrics(secret: str) -> None:
+    """With a meter provider of the application's own the losses are a metric, by the SDK's own reader.
+
+    A store that cannot make the secret of its keys takes no keyed predictions either.
+    """
     done = run_program(
         """
         import json
@@ -136,6 +140,8 @@ def test_what_is_not_written_is_counted_in_metrics() -> None:
         for _ in range(7):
             with mlotel.component("work") as run:
                 run.log_output(b"x", "out")
+                run.log_predictions([0.5, 0.25], keys=["a", "b"], model="m")
+                run.log_predictions([0.5] * 1000, keys=range(1000), model="m")
         points = [
             [point.value, dict(point.attributes)]
             for resource in reader.get_metrics_data().resource_metrics
@@ -148,11 +154,16 @@ def test_what_is_not_written_is_counted_in_metrics() -> None:
         print(json.dumps(points))
         """,
         store="/proc/nowhere",
+        MLOTEL_RECORD_KEY_SECRET=secret,
     )
 
     counted = {point["mlotel.telemetry.item"]: (value, point["error.type"]) for value, point in json.loads(done.stdout)}
-    assert counted == {"span": (14, "store_unwritable"), "log_record": (7, "store_unwritable")}
-    assert dropped(done.stderr) == 21
+    assert counted == {
+        "span": (14, "store_unwritable"),
+        "log_record": (7, "store_unwritable"),
+        "prediction": (7 * 1002, "store_unwritable"),
+    }
+    assert f" {7 * 1002} predictions" in done.stderr.splitlines()[-1]
 
 
 def test_a_store_that_is_removed_is_made_anew(tmp_path: Path) -> None:

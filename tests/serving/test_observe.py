@@ -129,6 +129,65 @@ def test_whatever_a_row_holds_it_is_counted_once_for_each_feature(
     assert {sum(each.counts) for name, each in after.features.items() if name != "prediction"} == {after.rows}
 
 
+class Stops:
+    """A number that raises what ends a loop."""
+
+    def __float__(self) -> float:
+        raise StopIteration
+
+
+@pytest.mark.parametrize("odd", [None, "text", 10**400, "nothing"])
+@pytest.mark.parametrize("form", ["dicts", "tuples"])
+def test_odd_values_cost_no_other_row_of_their_block(
+    form: str, odd: Any, table: pa.Table, reference: Reference, exported: Exported
+) -> None:
+    """At the beginning of a block that is counted at once, at its end, and several in a row: each is missing."""
+    rows, told = rows_of(table, 700), rows_of(table, 700)
+    for place in (0, 1, 17, 18, 19, 255, 256, 699):
+        told[place]["count"] = None
+        rows[place]["count"] = odd
+        if odd == "nothing" and form == "dicts":
+            del rows[place]["count"]
+    monitor = Monitor(reference)
+
+    for each in FORMS[form](rows):
+        monitor.observe(each)
+
+    for feature in FEATURES:
+        assert exported.bins(feature) == expected(reference, told, feature), feature
+
+
+def test_a_value_that_ends_loops_ends_none_of_ours(reference: Reference, exported: Exported) -> None:
+    """What raises StopIteration when it is made a number is dropped with what waits beside it, and counted."""
+    monitor = Monitor(reference)
+    monitor.observe((0.5, 1, "red", True))
+    monitor.observe((0.5, Stops(), "red", True))
+    monitor.observe((0.5, 1, "red", True))
+    dropped = [point.value for point in exported.points("mlotel.telemetry.dropped")]
+    monitor.observe((0.5, 1, "red", True))
+
+    assert monitor.counts().rows + dropped[0] == 4
+    assert dropped[0] >= 1
+
+
+@pytest.mark.parametrize("edges", [255, 256, 999])
+def test_features_of_very_many_bins(edges: int, exported: Exported) -> None:
+    """A feature that has more bins than fit a byte is counted in the right ones, by rows and by blocks of them."""
+    fitted = Reference.fit(pa.table({"x": [0.0, 1.0] * 300}), model="m", version="1")
+    bins = NumericBins(tuple(map(float, range(edges))))
+    feature = replace(fitted.features[0], bins=bins, counts=(1,) * bins.size)
+    monitor = Monitor(replace(fitted, features=(feature,)))
+    values = [float(value) for value in range(-1, edges + 2)]
+
+    for value in values:
+        monitor.observe((value,))
+    monitor.observe(np.array(values).reshape(-1, 1))
+
+    assert exported.bins("x") == [
+        2 * sum(bisect_left(bins.edges, v) == place for v in values) for place in range(bins.size)
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "bin_"),
     [(Decimal("1.5"), 2), (np.float32(0.5), 1), (True, 1), ("2", 3), (None, 3), (math.nan, 3), (math.inf, 2)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sqlite3
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contract import StoreContract, StoreOf
@@ -233,6 +235,30 @@ def test_an_unfinished_line_of_a_living_writer_is_waited_for(root: Path) -> None
             file.write(line[100:])
 
         assert (len(store.runs()), store.status().torn, store.status().skipped) == (1, 0, 0)
+
+
+def test_a_line_that_is_finished_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rest of a line, and more lines, come when the file was at its end a moment ago, nothing is spoilt."""
+    first, *others = [RunLines(number).end() + b"\n" for number in (1, 2, 3)]
+    segment = write(root, name=segment_of(os.getpid()))
+    segment.write_bytes(first[:100])
+
+    class Growing(io.FileIO):
+        def readinto(self, buffer: Any) -> int | None:
+            read = super().readinto(buffer)
+            if read == 0 and segment.stat().st_size == 100:
+                with open(segment, "ab") as file:
+                    file.write(first[100:] + b"".join(others))
+            return read
+
+    monkeypatch.setattr(
+        "mlotel.store.segments.open", lambda path, *_, **__: io.BufferedReader(Growing(path)), raising=False
+    )
+    with FileStore(root) as store:
+        store.runs()
+        monkeypatch.undo()
+
+        assert (len(store.runs()), store.status().torn, store.status().skipped) == (3, 0, 0)
 
 
 def test_an_unfinished_last_line_of_a_dead_writer_is_counted(root: Path) -> None:

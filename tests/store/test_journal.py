@@ -293,6 +293,32 @@ def test_a_forked_child_writes_to_its_own_segment(root: Path) -> None:
     assert contents == {str(os.getpid()): b'{"who":"parent"}\n' * 2, str(child): b'{"who":"child"}\n'}
 
 
+def test_a_fork_while_another_thread_opens_a_segment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child does not take that for a file that could not be opened, which is tried again only a second later."""
+    parent, begun, go_on, real = os.getpid(), threading.Event(), threading.Event(), os.open
+
+    def open_slowly(path: str | Path, *arguments: int, **options: int) -> int:
+        if os.getpid() == parent and os.fspath(path).endswith(".jsonl"):
+            begun.set()
+            assert go_on.wait(60)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_slowly)
+    journal = Journal(root)
+    opens = threading.Thread(target=journal.append, args=(b'{"who":"parent"}\n',))
+    opens.start()
+    assert begun.wait(60)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if journal.append(b'{"who":"child"}\n') else 1)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    opens.join()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert sorted(segment.read_bytes() for segment in segments(root)) == [b'{"who":"child"}\n', b'{"who":"parent"}\n']
+
+
 def test_a_journal_that_is_gone_does_not_mind_a_fork(root: Path) -> None:
     """The registration for forks does not keep a journal alive, nor fail when it is gone."""
     journal = Journal(root)

@@ -225,9 +225,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactor
     name = name.encode("utf-8", "replace").decode()
     log = PredictionLog(root, file_rows=1)
 
-    log.add(rows(1, model=name))
-
-    assert log.dropped == 0
+    assert log.add(rows(1, model=name))
     (path,) = parts(root)
     folders = path.resolve().relative_to((root / "predictions").resolve()).parts
     assert [folder.partition("=")[0] for folder in folders[:2]] == ["model", "day"]

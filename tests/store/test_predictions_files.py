@@ -127,28 +127,46 @@ def test_many_processes_write_at_once(root: Path, process: Any) -> None:
 def test_a_full_disk_breaks_nothing(
     root: Path, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be written the call returns, what is lost is counted and told once, and no stray file stays."""
+    """Where nothing can be written the call says so, it is told once, and no stray file stays."""
 
     def full(*_: object) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     log = PredictionLog(root, file_rows=2)
-    log.add(rows(1 if where == "journal" else 2))
+    assert log.add(rows(1 if where == "journal" else 2))
     if where == "journal":
         monkeypatch.setattr(log._journal, "_write", full)
     else:
         monkeypatch.setattr(os, "replace", full)
     with caplog.at_level("WARNING", logger="mlotel"):
-        for _ in range(3):
-            log.add(rows(1 if where == "journal" else 2, first=10))
+        taken = [log.add(rows(1 if where == "journal" else 2, first=10)) for _ in range(3)]
     monkeypatch.undo()
 
-    assert log.dropped == (3 if where == "journal" else 6)
+    assert taken == [False] * 3
     assert len(caplog.records) == 1
     assert "No space left on device" in caplog.text
     assert len(list((root / "predictions").rglob("*.parquet*"))) == (where == "file")
     assert find(root, "key-10") == ()
     assert len(find(root, "key-0")) == 1
+
+
+def test_where_no_thread_can_be_had_predictions_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends, or has too many threads, merges no files; the next batch asks again."""
+
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    log = PredictionLog(root, file_rows=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        assert all(log.add(rows(1, first=number)) for number in range(20))
+        log.wait()
+    assert len(parts(root)) == 20
+    assert log.add(rows(1, first=20))
+    log.wait()
+
+    assert len(parts(root)) < 20
+    assert sum(rows_of(root).values()) == 21
 
 
 def test_many_small_batches_do_not_make_many_files(root: Path) -> None:

@@ -20,11 +20,12 @@ from mlotel._version import __version__
 from mlotel.carriers import environment
 from mlotel.instruments import Instruments
 from mlotel.model import Fingerprint
+from mlotel.sdk._gauges import meter_of
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._redaction import Redaction
 from mlotel.sdk._retractions import RetractionLookup
 from mlotel.sdk._settings import Settings
-from mlotel.sdk._sinks import CountedLines, JournalEvents, LoggerEvents, NoEvents, Tee
+from mlotel.sdk._sinks import CountedLines, CountedPredictions, JournalEvents, LoggerEvents, NoEvents, Tee
 from mlotel.sdk._tracer import JournalTracer, Lines, RandomIds
 from mlotel.semconv import SCOPE_NAME
 from mlotel.semconv import attributes as A
@@ -151,7 +152,7 @@ def build(settings: Settings, scraped: Any) -> tuple[Runtime, Collector | None, 
         logs=sinks[0] if loggers is not None else None,
         retractions=RetractionLookup(root if embedded else None),
         record_keys=_record_keys(settings, root if embedded else None),
-        predictions=PredictionLog(root) if embedded and root is not None else None,
+        predictions=CountedPredictions(PredictionLog(root), losses) if embedded and root is not None else None,
         spans_leave=tracers is not None or otlp,
         serving_meters=_serving_meters(meters, collector, scraped),
         foreign_sampler=foreign_sampler,
@@ -168,7 +169,7 @@ def build(settings: Settings, scraped: Any) -> tuple[Runtime, Collector | None, 
 
 def make_instruments(meters: Any, redaction: Redaction) -> Instruments:
     """Return what runs are counted with, of whose labels no more leaves than may."""
-    meter = None if meters is None else meters.get_meter(SCOPE_NAME, __version__)
+    meter = None if meters is None else meter_of(meters)
     if meter is not None and redaction:
         from mlotel.sdk._redacting import RedactingMeter
 

@@ -15,9 +15,14 @@ from mlotel.semconv import metrics as M
 
 __all__ = ["Item", "Losses"]
 
-Item = Literal["span", "log_record", "metric"]
+Item = Literal["span", "log_record", "metric", "prediction"]
 
-_NAMES: dict[Item, str] = {"span": "spans", "log_record": "log records", "metric": "points of metrics"}
+_NAMES: dict[Item, str] = {
+    "span": "spans",
+    "log_record": "log records",
+    "metric": "points of metrics",
+    "prediction": "predictions",
+}
 
 
 class Losses:

@@ -155,6 +155,9 @@ class RedactingPredictions:
         self._predictions = predictions
         self._redaction = redaction
 
+    def lost(self, number: int) -> None:
+        self._predictions.lost(number)
+
     def add(self, rows: KeyedRows) -> None:
         text = self._text
         self._predictions.add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
@@ -19,7 +19,11 @@ from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._tracer import Lines
 from mlotel.store.encoding import LineEncoder
 
-__all__ = ["CountedLines", "Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
+if TYPE_CHECKING:
+    from mlotel.store.predictions.rows import KeyedRows
+    from mlotel.store.predictions.writer import PredictionLog
+
+__all__ = ["CountedLines", "CountedPredictions", "Event", "JournalEvents", "LoggerEvents", "NoEvents", "Tee"]
 
 
 class JournalEvents:
@@ -139,6 +143,22 @@ class CountedLines:
             item: Item = "log_record" if line.startswith(b'{"resourceLogs"') else "span"
             self._losses.dropped(item, 1, "store_unwritable", None)  # the store has said so
         return taken
+
+
+class CountedPredictions:
+    """Keyed predictions on their way to the data set, of which those are counted that it does not take."""
+
+    def __init__(self, predictions: PredictionLog, losses: Losses) -> None:
+        self._predictions = predictions
+        self._losses = losses
+
+    def add(self, rows: KeyedRows) -> None:
+        if not self._predictions.add(rows):
+            self.lost(len(rows))  # the data set has said so
+
+    def lost(self, number: int) -> None:
+        """Count predictions, also such as never came here: the store had no secret to hash their keys with."""
+        self._losses.dropped("prediction", number, "store_unwritable", None)
 
 
 class NoEvents:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import starmap
+from operator import getitem, itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,9 @@ _COLUMNS_FROM = 2_048
 """Rows from which counting column by column is faster than all features of a block at once."""
 
 _NAN = float("nan")
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Binning:
@@ -60,7 +64,7 @@ class Binning:
         self._pick = _picker(numeric, len(self.features))
         self._row = struct.Struct(f"{len(numeric)}d")
         self._names = [each.name for each in self.features]
-        self._of_names = chooser(self._names)
+        self._pick_names = chooser([self._names[place] for place in numeric])
 
     @property
     def size(self) -> int:
@@ -72,26 +76,49 @@ class Binning:
         if not rows:
             return np.zeros(self.size, np.int64)
         width = len(self.features)
-        if all(type(row) is bytes for row in rows):
+        kinds = set(map(type, rows))
+        if kinds == {bytes}:
             return self.matrix(np.frombuffer(b"".join(rows)).reshape(len(rows), width), range(width))  # type: ignore[arg-type]
-        return self._tuples([row if type(row) is tuple else self._tuple(row) for row in rows])
+        if kinds == {dict}:
+            return self._counted(rows, self._pick_names, self._names, dict.get)
+        return self._tuples(rows if kinds == {tuple} else [self._tuple(row) for row in rows])
 
-    def _tuple(self, row: Row) -> tuple[Any, ...]:
+    def _tuple(self, row: Row) -> Row:
         if isinstance(row, bytes):
             return tuple(np.frombuffer(row).tolist())
-        if isinstance(row, dict):
-            try:
-                return self._of_names(row)
-            except KeyError:
-                return tuple(row.get(name) for name in self._names)
-        return row
+        return row if isinstance(row, tuple) else tuple(row.get(name) for name in self._names)
 
-    def _tuples(self, rows: Sequence[tuple[Any, ...]]) -> Integers:
+    def _tuples(self, rows: Sequence[Row]) -> Integers:
+        return self._counted(rows, self._pick, range(len(self.features)), getitem)
+
+    def _counted(
+        self,
+        rows: Sequence[Row],
+        pick: Callable[[Any], tuple[Any, ...]] | None,
+        keys: Sequence[Any],
+        get: Callable[..., Any],
+    ) -> Integers:
+        """Return the counts of rows of one form.
+
+        Args:
+            rows: n rows.
+            pick: takes the values of all numeric features out of a row; None where they are all that is in it.
+            keys: under which key each feature is found.
+            get: returns what a row has under a key.
+        """
         counts = np.zeros(self.size, np.int64)
         if self._numeric:
-            self._count_floats(np.ascontiguousarray(self._packed(rows).T), counts)
+            pack, numeric = self._row.pack, [keys[place] for place in self._numeric]
+            # What is picked is packed and let go of at once, so that the garbage collector has nothing to look at
+            packed = _each(
+                starmap(pack, rows if pick is None else map(pick, rows)),
+                rows,
+                lambda row: pack(*[_number(get(row, key)) for key in numeric]),
+            )
+            floats = np.frombuffer(b"".join(packed)).reshape(len(rows), len(numeric))
+            self._count_floats(np.ascontiguousarray(floats.T), counts)
         for place, codes, bins in self._texts:
-            found = [_code(codes, bins, row[place]) for row in rows]
+            found = [_code(codes, bins, get(row, keys[place])) for row in rows]
             start, end = self.starts[place : place + 2]
             counts[start:end] += np.bincount(found, minlength=bins.size)
         return counts
@@ -142,30 +169,34 @@ class Binning:
         picked = [values[:, column].tolist() for column in columns]
         return self._tuples(list(zip(*picked, strict=True)))
 
-    def _packed(self, rows: Sequence[tuple[Any, ...]]) -> Floats:
-        """Return the numeric features of rows as an array of n × features, NaN for what is no number."""
-        packed = np.empty((len(rows), len(self._numeric)))
-        view, size, pack, pick = packed.data.cast("B"), self._row.size, self._row.pack_into, self._pick
-        for place, row in enumerate(rows):
-            try:
-                pack(view, place * size, *(row if pick is None else pick(row)))
-            except (struct.error, TypeError, ValueError, OverflowError):
-                packed[place] = [_number(value) for value in (row if pick is None else pick(row))]
-        return packed
-
     def _count_floats(self, values: Floats, counts: Integers) -> None:
         """Add the counts of an array of features × n: for each value, how many edges lie below it."""
-        below = np.zeros(values.shape, np.uint16)
+        below: np.ndarray[Any, Any] = np.zeros(values.shape, np.uint8 if len(self._steps) < 256 else np.uint16)
         hit = np.empty(values.shape, bool)
+        one = hit.view(np.uint8)  # a sum of bytes needs no conversion
         for step in self._steps:
             height = len(step)
             np.greater(values[:height], step, out=hit[:height])
-            np.add(below[:height], hit[:height], out=below[:height])
+            np.add(below[:height], one[:height], out=below[:height])
         places = below + self._offsets
         lacking = np.isnan(values)
         if lacking.any():
             np.copyto(places, self._missing + self._offsets, where=lacking)
         counts += np.bincount(places.ravel(), minlength=counts.size)
+
+
+def _each(results: Iterator[T], rows: Sequence[U], instead: Callable[[U], T]) -> list[T]:
+    """Return what an iterator makes of each row, and what `instead` makes of one at which it raises.
+
+    A loop of Python's own for each row would take as long as what is done with it.
+    """
+    found: list[T] = []
+    while True:
+        try:
+            found.extend(results)  # keeps what came before the one that raises
+            return found
+        except (KeyError, struct.error, TypeError, ValueError, OverflowError):
+            found.append(instead(rows[len(found)]))
 
 
 def _edges(feature: FeatureReference) -> tuple[float, ...]:

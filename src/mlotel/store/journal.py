@@ -260,6 +260,7 @@ class Journal:
             logger.warning("mlotel: cannot write to the store %s, %s: %s", self.root, self._lost, error)
 
     def _let_go(self) -> None:
-        """In the child: let go of the parent's segment."""
+        """In the child: let go of the parent's segment, and of one that another thread was about to open."""
         self._held = weakref.WeakValueDictionary()
         self._segment = None
+        self._retry_at = float("-inf")

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from mlotel.store.journal import SEGMENTS, host_key
@@ -150,10 +151,12 @@ class Segments:
         """
         with open(self.folder / name, "rb", buffering=_BUFFER) as file:
             file.seek(offset)
-            ended = True
-            while ended and (lines := file.readlines(min(least, _BUFFER))):
-                ended = lines[-1].endswith(b"\n")  # else what is appended to it meanwhile belongs to it
-                yield lines
+            while lines := file.readlines(min(least, _BUFFER)):
+                # What comes after a line that has no end yet is the rest of it, appended meanwhile
+                ended = sum(1 for _ in takewhile(lambda line: line.endswith(b"\n"), lines))
+                yield lines[: ended + 1]
+                if ended < len(lines):
+                    return
 
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""
