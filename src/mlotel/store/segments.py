@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.store.lines import LONGEST_LINE, Block, blocks
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
@@ -143,17 +144,14 @@ class Segments:
             sizes[name] = (status.st_ino, status.st_size)
         return sizes
 
-    def blocks(self, name: str, offset: int, least: int) -> Iterator[list[bytes]]:
-        """The lines of a file from `offset` on, with their newlines; so many at once that they have `least` bytes.
+    def blocks(self, name: str, offset: int, least: int, *, inside: bool) -> Iterator[Block]:
+        """What stands in a file from `offset` on: see `mlotel.store.lines.blocks`.
 
-        Only the last of all may be without its newline. Raises OSError where the file cannot be read.
+        Raises OSError where the file cannot be read.
         """
         with open(self.folder / name, "rb", buffering=_BUFFER) as file:
             file.seek(offset)
-            ended = True
-            while ended and (lines := file.readlines(min(least, _BUFFER))):
-                ended = lines[-1].endswith(b"\n")  # else what is appended to it meanwhile belongs to it
-                yield lines
+            yield from blocks(file, least, inside=inside)
 
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""
@@ -182,7 +180,7 @@ class Segments:
     def line(self, place: Place) -> bytes:
         """The line at a place. Raises OSError where its file is gone or shorter than that."""
         name = self._by_number.get(place.segment)
-        if name is None:
+        if name is None or place.length > LONGEST_LINE:  # no index of ours says so
             raise FileNotFoundError(place)
         fd = self._files.get(name)
         if fd is None:
