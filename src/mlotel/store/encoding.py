@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from opentelemetry.trace import Status
 from orjson import JSONEncodeError, dumps
 
 from mlotel.store.anyvalue import encode_attributes, encode_text, encode_value
@@ -184,7 +183,7 @@ class LineEncoder:
 
     def _shortened(self, span: Any) -> Any:
         """A span without what others may put on one that is current: mlotel's own attributes and links are short."""
-        attributes, links = dict(span.attributes or {}), list(span.links or ())
+        attributes, links, status = dict(span.attributes or {}), list(span.links or ()), span.status
         room = LONGEST_LINE // 4
         most = room // max(len(attributes), 1), room // max(len(links), 1)
         kept = {key: value for key, value in attributes.items() if len(self._attributes({key: value})) < most[0]}
@@ -202,7 +201,9 @@ class LineEncoder:
             dropped_events=span.dropped_events + len(span.events or ()),
             links=kept_links,
             dropped_links=span.dropped_links + len(links) - len(kept_links),
-            status=Status(span.status.status_code, (span.status.description or "")[:_LONGEST_KEPT] or None),
+            status=SimpleNamespace(
+                status_code=status.status_code, description=(status.description or "")[:_LONGEST_KEPT]
+            ),
         )
 
     def _attributes(self, attributes: Mapping[str, Any]) -> bytes:

@@ -11,11 +11,10 @@ __all__ = ["LONGEST_LINE", "Block", "blocks"]
 LONGEST_LINE = 64 * 2**20
 """Bytes of the longest line that is read.
 
-A line of mlotel's own has some kilobytes and never more than this (`mlotel.store.encoding`). A collector's file exporter
-writes a batch a line: 8,192 spans, as its batch processor has them, are some 10 MB.
+A line of mlotel's own has some kilobytes and never more than this (`mlotel.store.encoding`). A collector's file
+exporter writes a batch a line: 8,192 spans, as its batch processor has them, are some 10 MB.
 """
 
-_CHUNK = 2**18
 _NEWLINE = ord("\n")
 
 
@@ -30,19 +29,17 @@ class Block(NamedTuple):
     inside: bool
 
 
-def blocks(
-    file: BinaryIO, size: int = _CHUNK, *, inside: bool = False, longest: int | None = None
-) -> Iterator[Block]:
+def blocks(file: BinaryIO, size: int = 2**18, *, inside: bool = False, longest: int | None = None) -> Iterator[Block]:
     """Yield what stands in a file from its position on. Raises OSError where it cannot be read.
 
     Args:
         file: a buffered file, positioned where a line begins, or `inside` one that is too long.
-        size: bytes that a block has at least, about, unless the file ends; some 256 KB at most.
+        size: bytes that a block has, about; longer by a line at most.
         inside: whether the position is within a line that was passed over so far.
         longest: bytes that a line may have without its newline; `LONGEST_LINE` unless given.
     """
     longest = LONGEST_LINE if longest is None else longest
-    size = max(1, min(size, _CHUNK, longest))
+    size = max(1, min(size, longest))
     readline = partial(file.readline, longest + 1)
     finished = True
     while finished:
