@@ -22,7 +22,7 @@ from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._transport import Answer, make_transport
 from mlotel.sdk._underway import recover
-from mlotel.sdk.spool import METRICS_SUFFIX, SPOOL, UNANSWERED, Spool, Spooled, may_change, metrics_of, points, spooled
+from mlotel.sdk.spool import LARGEST_METRICS, METRICS_SUFFIX, SPOOL, UNANSWERED, Spool, Spooled, may_change, metrics_of, points, spooled
 from mlotel.store.lines import blocks
 
 __all__ = ["BATCH", "LineSender", "Replayed", "Replayer", "Sending", "batches", "replay"]
@@ -168,6 +168,10 @@ class Replayer:
     def _send_metrics(self, file: Spooled, done: Replayed) -> bool:
         """Send the metrics of a process; return whether more are taken."""
         if may_change(file):  # its writer will send later ones
+            return True
+        if file.size > LARGEST_METRICS:
+            self._losses.dropped("metric", 1, "too_long", f"{file.path} is larger than any request of ours")
+            file.path.unlink(missing_ok=True)
             return True
         body = metrics_of(file)
         answer = self._send("metrics", body, json=False)

@@ -22,6 +22,7 @@ from mlotel.store.lines import LONGEST_LINE
 from mlotel.store.segments import first_open_day, is_written, segment_writer
 
 __all__ = [
+    "LARGEST_METRICS",
     "METRICS_SUFFIX",
     "SPOOL",
     "UNANSWERED",
@@ -39,9 +40,10 @@ SPOOL = "spool"
 UNANSWERED = "unanswered"
 """The folder, in that of the spool, of what may have arrived."""
 METRICS_SUFFIX = ".pb"
+LARGEST_METRICS = 64 * 2**20
+"""Bytes of the largest request of metrics that is sent; collectors take 20 MiB."""
 
 _METRICS = "metrics"
-_LARGEST_METRICS = 64 * 2**20  # collectors take 20 MiB
 _LOOK_S = 1.0
 _DAY_S = 86_400
 _LOST = "what the collector does not take is lost"
@@ -215,7 +217,7 @@ def metrics_name() -> str:
 def metrics_of(file: Spooled) -> bytes:
     """Return the request of metrics in a file, of which no more is read than a request may have. Raises OSError."""
     with open(file.path, "rb") as opened:
-        return opened.read(_LARGEST_METRICS)
+        return opened.read(LARGEST_METRICS)
 
 
 def points(body: bytes) -> int:
