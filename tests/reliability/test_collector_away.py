@@ -225,6 +225,12 @@ def test_a_signal_that_is_not_taken_holds_up_no_other(runs: Runs, tmp_path: Path
         assert events(collector) == {"mlotel.run.start": 200, "mlotel.run.end": 200}
 
 
+TWICE = """
+    mlotel.flush()
+    for number in range(first, end):
+        with mlotel.component("again"):
+            pass
+"""
 UNTIL = """
     import os, time
     deadline = time.monotonic() + 50
@@ -241,22 +247,24 @@ def test_a_process_that_goes_on_sends_what_is_taken(runs: Runs, tmp_path: Path, 
     with faulty_collector() as collector:
 
         def reply(signal: str, message: Any) -> Reply:
-            if len(collector.spans()) == 60:
+            if len(collector.spans()) == 90:
                 there.touch()
             failed = sum(each.signal == signal for each in collector.requests)
             return Reply(503) if signal == "logs" or failed < 2 else Reply()
 
         collector.reply = reply
         store = {} if stores else {"MLOTEL_STORE": "off"}
-        done = runs(0, 30, UNTIL.format(there=str(there)), **ask(collector, OTEL_METRICS_EXPORTER="none", **store))
+        done = runs(
+            0, 30, TWICE + UNTIL.format(there=str(there)), **ask(collector, OTEL_METRICS_EXPORTER="none", **store)
+        )
         assert there.exists(), done.stderr
         assert numbers(collector) == list(range(30))
-        assert len(collector.spans()) == 60
+        assert len(collector.spans()) == 90
         assert collector.log_records() == []
         if stores:
-            assert replay(tmp_path / "store", **ask(collector))["kept"] == 60
+            assert replay(tmp_path / "store", **ask(collector))["kept"] == 120
         else:
-            assert "dropped in all: 60 log records" in done.stderr
+            assert "dropped in all: 120 log records" in done.stderr
 
 
 def test_spools_of_before_are_sent(runs: Runs, tmp_path: Path) -> None:
