@@ -22,7 +22,18 @@ from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._transport import Answer, make_transport
 from mlotel.sdk._underway import recover
-from mlotel.sdk.spool import LARGEST_METRICS, METRICS_SUFFIX, SPOOL, UNANSWERED, Spool, Spooled, may_change, metrics_of, points, spooled
+from mlotel.sdk.spool import (
+    LARGEST_METRICS,
+    METRICS_SUFFIX,
+    SPOOL,
+    UNANSWERED,
+    Spool,
+    Spooled,
+    may_change,
+    metrics_of,
+    points,
+    spooled,
+)
 from mlotel.store.lines import blocks
 
 __all__ = ["BATCH", "LineSender", "Replayed", "Replayer", "Sending", "batches", "replay"]

@@ -18,7 +18,6 @@ from pathlib import Path
 from mlotel._forks import Lock
 from mlotel.sdk._losses import Item, Losses
 from mlotel.store.journal import SEGMENT_SUFFIX, SEGMENTS, Journal, host_key, make_private, private
-from mlotel.store.lines import LONGEST_LINE
 from mlotel.store.segments import first_open_day, is_written, segment_writer
 
 __all__ = [
@@ -136,9 +135,6 @@ class Spool:
             line: the item in OTLP/JSON, with a newline.
             unanswered: whether it may have arrived.
         """
-        if len(line) > LONGEST_LINE:
-            self._losses.dropped(item, 1, "too_long", f"one of {len(line)} bytes is larger than any that is sent again")
-            return False
         if not self._has_room(len(line)):
             self._losses.dropped(item, 1, "spool_full", f"{self._root / SPOOL} holds {self._limit} bytes already")
             return False
