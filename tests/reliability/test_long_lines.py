@@ -234,11 +234,12 @@ def test_what_is_spooled_around_it_is_sent(tmp_path: Path, script: Callable[...,
 # -- many that are just not too long
 
 MANY = """
-    import resource, sys
+    import re, sys
     from mlotel.store.files import FileStore
 
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def peak():  # that of getrusage begins with the parent's
+        with open("/proc/self/status") as status:
+            return int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read())[1]) * 1024
 
     with FileStore(sys.argv[1]) as store:
         store.runs()  # of an empty store: everything is loaded
@@ -275,12 +276,13 @@ MAKERS = """
 """
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells a process's own peak")
 @pytest.mark.parametrize("large", LARGE)
 def test_nothing_is_kept_of_many_long_lines(large: str, tmp_path: Path) -> None:
-    """Of a hundred lines of 2 MiB each no more is held than a few have, whatever it is that makes them long."""
+    """Of seventy lines of 2 MiB each no more is held than a few have, whatever it is that makes them long."""
     form, what, holds_runs = LARGE[large]
     (tmp_path / "segments").mkdir()
-    many = amount(100, 1000)
+    many = amount(70, 1000)
     program = textwrap.dedent(MAKERS) + textwrap.dedent(MANY)
     arguments = [str(tmp_path), str(many), form, what]
     done = subprocess.run(
@@ -290,7 +292,7 @@ def test_nothing_is_kept_of_many_long_lines(large: str, tmp_path: Path) -> None:
     runs, skipped, grown = map(int, done.stdout.split())
 
     assert (runs, skipped) == ((many, 0) if holds_runs else (0, many))
-    assert grown < 128 * 2**20  # a hundred of them are 200 MiB
+    assert grown < 96 * 2**20  # all of them are 140 MiB
 
 
 # -- what mlotel writes itself
