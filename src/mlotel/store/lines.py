@@ -53,9 +53,9 @@ def blocks(file: BinaryIO, size: int = 2**18, *, inside: bool = False, longest: 
             for line in iter(readline, b""):
                 lines.append(line)
                 left -= len(line)
-                finished = line[-1] == _NEWLINE  # if not, what is appended meanwhile belongs to it
-                if left <= 0 or not finished:
+                if left <= 0 or line[-1] != _NEWLINE:
                     break
+            finished = not lines or lines[-1].endswith(b"\n")  # if not, what is appended meanwhile belongs to it
             if not finished and len(lines[-1]) > longest:
                 finished = inside = True
                 passed = len(lines.pop())
