@@ -38,6 +38,7 @@ SECONDS = 1.0
 """How often a process writes what it has counted."""
 
 _ENDED = "ended.json"
+_LARGEST = 64 * 2**20  # bytes; ten thousand series take some two million
 _ADD, _MOST = "add", "most"
 """How the values of processes become one: counts add up, of other values the greatest stands."""
 
@@ -240,7 +241,7 @@ def _bound(value: float) -> str:
 def _together(folder: Path) -> dict[str, _Series]:
     """Return the sums over all processes, and put those of processes that ended into one file."""
     ended_path = folder / _ENDED
-    ended = json.loads(ended_path.read_text(encoding="utf-8")) if ended_path.exists() else {"files": [], "metrics": {}}
+    ended = _read(ended_path) if ended_path.exists() else {"files": [], "metrics": {}}
     total = {name: _series(document) for name, document in ended["metrics"].items()}
     living: list[dict[str, _Series]] = []
     gone: list[Path] = []
@@ -249,7 +250,7 @@ def _together(folder: Path) -> dict[str, _Series]:
             path.unlink(missing_ok=True)
             continue
         try:
-            found = {name: _series(each) for name, each in json.loads(path.read_text(encoding="utf-8")).items()}
+            found = {name: _series(each) for name, each in _read(path).items()}
             pid, ticks = map(int, path.stem.split("-"))
         except (OSError, ValueError, TypeError, AttributeError):  # none of ours, or gone meanwhile
             continue
@@ -287,6 +288,15 @@ def _document(series: _Series) -> list[Any]:
 def _series(document: list[Any]) -> _Series:
     kind, help_, merge, samples = document
     return _Series(kind, help_, merge, {(name, tuple(map(tuple, labels))): value for name, labels, value in samples})
+
+
+def _read(path: Path) -> Any:
+    """Return what a file holds. Raises OSError, and ValueError for what none of ours holds."""
+    with open(path, "rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"{path} is larger than the metrics of any process")
+    return json.loads(content)
 
 
 def _replace(path: Path, document: object) -> None:

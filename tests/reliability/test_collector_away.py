@@ -197,6 +197,96 @@ def test_the_same_process_sends_it_when_the_collector_is_back(runs: Runs, protoc
         assert collector.points(M.MLOTEL_RUN_DURATION.name)[-1].count == 40
 
 
+@pytest.mark.parametrize("protocol", SERVERS)
+@pytest.mark.parametrize("refused", ["logs", "traces"])
+def test_a_signal_that_is_not_taken_holds_up_no_other(runs: Runs, tmp_path: Path, protocol: str, refused: str) -> None:
+    """Spans that are spooled arrive while log records are not taken, and the other way round: in order, once each."""
+    bad = FAULTS[protocol]["503" if protocol == "http/protobuf" else "unavailable"]
+    store = tmp_path / "store"
+    runs(0, 200, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    with SERVERS[protocol]() as collector:
+        collector.reply = lambda signal, message: bad if signal == refused else WELL[protocol]
+        answer = replay(store, **ask(collector, protocol))
+        assert (answer["sent"], answer["kept"], answer["metrics"]) == (400, 400, 1)
+        assert answer["error"] is not None
+        assert (len(collector.spans()), len(collector.log_records())) == ((400, 0) if refused == "logs" else (0, 400))
+
+        collector.reply = lambda signal, message: WELL[protocol]
+        answer = replay(store, **ask(collector, protocol))
+        assert (answer["sent"], answer["kept"], answer["error"], answer["resent"]) == (400, 0, None, 0)
+        arrived = [
+            attribute.value.int_value
+            for span in collector.spans()
+            for attribute in span.attributes
+            if attribute.key == f"{A.MLOTEL_PARAM}.number"
+        ]
+        assert arrived == list(range(200))
+        assert len(collector.spans()) == 400
+        assert events(collector) == {"mlotel.run.start": 200, "mlotel.run.end": 200}
+
+
+TWICE = """
+    mlotel.flush()
+    for number in range(first, end):
+        with mlotel.component("again"):
+            pass
+"""
+UNTIL = """
+    import os, time
+    deadline = time.monotonic() + 50
+    while not os.path.exists({there!r}) and time.monotonic() < deadline:
+        mlotel.flush()
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("stores", [True, False])
+def test_a_process_that_goes_on_sends_what_is_taken(runs: Runs, tmp_path: Path, stores: bool) -> None:
+    """All signals fail for a while, log records for longer: meanwhile spans arrive, from the disk or from memory."""
+    there = tmp_path / "there"
+    with faulty_collector() as collector:
+
+        def reply(signal: str, message: Any) -> Reply:
+            if len(collector.spans()) == 90:
+                there.touch()
+            failed = sum(each.signal == signal for each in collector.requests)
+            return Reply(503) if signal == "logs" or failed < 2 else Reply()
+
+        collector.reply = reply
+        store = {} if stores else {"MLOTEL_STORE": "off"}
+        done = runs(
+            0, 30, TWICE + UNTIL.format(there=str(there)), **ask(collector, OTEL_METRICS_EXPORTER="none", **store)
+        )
+        assert there.exists(), done.stderr
+        assert numbers(collector) == list(range(30))
+        assert len(collector.spans()) == 90
+        assert collector.log_records() == []
+        if stores:
+            assert replay(tmp_path / "store", **ask(collector))["kept"] == 120
+        else:
+            assert "dropped in all: 120 log records" in done.stderr
+
+
+def test_spools_of_before_are_sent(runs: Runs, tmp_path: Path) -> None:
+    """A file with spans and log records together, as earlier versions wrote them, is sent as far as it goes."""
+    runs(0, 30, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_METRICS_EXPORTER="none")
+    store = tmp_path / "store"
+    one, other = sorted((store / "spool").rglob("*.jsonl"))
+    lines = [part.read_bytes().splitlines(keepends=True) for part in (one, other)]
+    assert list(map(len, lines)) == [60, 60]
+    one.write_bytes(b"".join(first + second for first, second in zip(*lines, strict=True)))
+    other.unlink()
+    with faulty_collector() as collector:
+        collector.reply = lambda signal, message: Reply(503 if signal == "logs" else 200)
+        assert replay(store, "--endpoint", collector.endpoint)["kept"] in (119, 120)
+        collector.reply = lambda signal, message: Reply()
+        answer = replay(store, "--endpoint", collector.endpoint)
+        assert (answer["kept"], answer["resent"]) == (0, 0)
+        assert numbers(collector) == list(range(30))
+        assert (len(collector.spans()), len(collector.log_records())) == (60, 60)
+    assert spooled(store) == 0
+
+
 def test_a_run_that_ends_after_the_shutdown_is_kept(runs: Runs, tmp_path: Path) -> None:
     """The exporters are gone by then: its end and its span are in the spool, and `mlotel replay` sends them."""
     with faulty_collector() as collector:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 from amounts import amount
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 import mlotel
 from mlotel import _heartbeat, _runtime, sdk
@@ -144,6 +146,26 @@ def test_an_application_that_keeps_too_little_is_told(script: Callable[..., Any]
 
     told = "mlotel: the application's tracer provider keeps {}, too few to know runs and artifacts by: let it keep {}"
     assert done.stderr.splitlines() == [told.format("8 characters a value", 255), told.format("1 links a span", 100)]
+
+
+def test_a_run_keeps_as_many_events_of_others_as_the_sdk_does(root: Path) -> None:
+    """Of a thousand that other code adds to the current span the latest 128 are written, and the others counted."""
+
+    def told(span: trace.Span) -> trace.Span:
+        for number in range(1000):
+            span.add_event("step", {"number": number})
+        return span
+
+    with mlotel.component("train"):
+        told(trace.get_current_span())
+    theirs: Any = told(TracerProvider().get_tracer("x").start_span("train"))
+    (segment,) = (root / "segments").iterdir()
+    line = next(each for each in segment.read_bytes().splitlines() if each.startswith(b'{"resourceSpans"'))
+    (ours,) = json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+
+    numbers = [int(each["attributes"][0]["value"]["intValue"]) for each in ours["events"]]
+    assert numbers == [each.attributes["number"] for each in theirs.events] == list(range(872, 1000))
+    assert ours["droppedEventsCount"] == theirs.dropped_events == 872
 
 
 def test_dependencies_past_the_cap_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:

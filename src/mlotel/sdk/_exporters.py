@@ -71,15 +71,18 @@ class Pending(Generic[T]):
         self._spool = spool
         self._limit = limit
         self._on_their_way: Sequence[int] = ()
-        self._items: dict[int, T] = {}
+        self._items: dict[int, T | bytes] = {}  # as lines, where they had to be encoded
         self._underway = Underway(spool.root) if isinstance(spool, Spool) else None
         after_in_child(self._forget)
 
     def add(self, key: int, item: T) -> None:
         """Take an item that is about to be queued."""
-        if self._underway is not None:
-            self._underway.add(key, self._encode(item))
-        self._items[key] = item
+        if self._underway is None:
+            self._items[key] = item
+        else:
+            line = self._encode(item)
+            self._underway.add(key, line)
+            self._items[key] = line
         if len(self._items) > self._limit:
             self.keep([next(iter(self._items))])
 
@@ -113,7 +116,8 @@ class Pending(Generic[T]):
             item = self._items.pop(key, None)
             if item is not None:
                 self.kept += 1
-                self._spool.keep(self.item, self._encode(item), unanswered=unanswered)
+                line = item if isinstance(item, bytes) else self._encode(item)
+                self._spool.keep(self.item, line, unanswered=unanswered)
         if self._underway is not None:
             self._underway.done(keys)
             if not self._limit:  # there will be no more batches

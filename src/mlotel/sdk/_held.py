@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -51,7 +51,8 @@ class Held:
 
     def _begin_anew(self) -> None:
         self._used = 0
-        self._queues: tuple[deque[_Line], deque[_Line]] = (deque(), deque())  # what goes first stands first
+        # what goes first stands first; by their object's id, as lines of one signal may be sent before older ones
+        self._queues: tuple[_Queue, _Queue] = (OrderedDict(), OrderedDict())
         self._doubtful: set[int] = set()  # lines that may have arrived, by their object's id
 
     def keep(self, item: Item, line: bytes, *, unanswered: bool = False) -> bool:
@@ -64,12 +65,13 @@ class Held:
         """
         gone: list[Item] = []
         with self._lock:
-            self._queues[is_lineage(line)].append((item, line))
+            self._queues[is_lineage(line)][id(line)] = (item, line)
             self._used += len(line)
             if unanswered:
                 self._doubtful.add(id(line))
             while self._used > self._limit:
-                gone.append(self._pop(self._queues[0] or self._queues[1]))
+                queue = self._queues[0] or self._queues[1]
+                gone.append(self._pop(queue, next(iter(queue))))
         why = f"{self._limit} bytes wait for the collector already, and there is no store"
         for each in gone:
             self._losses.dropped(each, 1, "memory_full", why)
@@ -78,19 +80,24 @@ class Held:
     def run(self, stop: Callable[[], bool] = lambda: False) -> Replayed:
         """Send until all has been sent, the collector does not take it, or `stop` says so between two requests."""
         done = Replayed()
+        held_up: set[bytes] = set()  # how lines begin of which no more are taken
         for queue in reversed(self._queues):  # lineage is sent first
-            while queue and done.error is None and not stop():
-                with self._lock:
-                    waiting = [line for _, line in islice(queue, BATCH)]
+            while waiting := self._first(queue, tuple(held_up)):
                 for prefix, batch in batches(waiting):
-                    if done.error is None:
-                        self._sender.send(prefix, batch, _Sent(self, queue), done)
+                    if stop():
+                        return done
+                    if prefix not in held_up and not self._sender.send(prefix, batch, _Sent(self, queue), done):
+                        held_up.add(prefix)
         return done
+
+    def _first(self, queue: _Queue, held_up: tuple[bytes, ...]) -> list[bytes]:
+        with self._lock:
+            return list(islice((line for _, line in queue.values() if not line.startswith(held_up)), BATCH))
 
     def give_up(self) -> None:
         """Count what still waits as lost: the process ends."""
         with self._lock:
-            left = [item for queue in self._queues for item, _ in queue]
+            left = [item for queue in self._queues for item, _ in queue.values()]
             self._begin_anew()
         for item in left:
             self._losses.dropped(item, 1, "no_store", None)  # the lane has said so
@@ -107,27 +114,27 @@ class Held:
         with self._lock:
             self._doubtful.difference_update(lines)
 
-    def remove(self, queue: deque[_Line], lines: Iterable[bytes]) -> None:
-        """Let go of lines at the beginning of a queue, as far as they did not go meanwhile."""
+    def remove(self, queue: _Queue, lines: Iterable[bytes]) -> None:
+        """Let go of lines of a queue, as far as they did not go meanwhile."""
         with self._lock:
             for line in lines:
-                if queue and queue[0][1] is line:
-                    self._pop(queue)
+                if id(line) in queue:
+                    self._pop(queue, id(line))
 
-    def _pop(self, queue: deque[_Line]) -> Item:
-        item, line = queue.popleft()
+    def _pop(self, queue: _Queue, key: int) -> Item:
+        item, line = queue.pop(key)
         self._used -= len(line)
-        self._doubtful.discard(id(line))
+        self._doubtful.discard(key)
         return item
 
 
-_Line = tuple[Item, bytes]
+_Queue = OrderedDict[int, tuple[Item, bytes]]
 
 
 class _Sent:
     """What becomes of the lines of a request."""
 
-    def __init__(self, held: Held, queue: deque[_Line]) -> None:
+    def __init__(self, held: Held, queue: _Queue) -> None:
         self._held = held
         self._queue = queue
         self._new: set[int] = set()

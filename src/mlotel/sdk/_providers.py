@@ -243,11 +243,11 @@ class Collector:
         return sent == [True] and time.monotonic() < until
 
     def _pause(self) -> float:
-        """Return for how many seconds the spool cannot be sent: spans and log records stand in the same files."""
+        """Return for how many seconds nothing of the spool can be sent."""
         traces, logs = self._lanes.get("traces"), self._lanes.get("logs")
         if traces is None or traces.refused:
             return _SELDOM_S
-        return max(traces.opens_in, 0.0 if logs is None or logs.refused else logs.opens_in)
+        return traces.opens_in if logs is None or logs.refused else min(traces.opens_in, logs.opens_in)
 
     def _hang_up(self) -> None:
         for lane in self._lanes.values():

@@ -26,6 +26,7 @@ __all__ = ["Ids", "JournalSpan", "JournalTracer", "Lines", "RandomIds", "excepti
 
 _FLAGS = TraceFlags(0x03)  # sampled, and the trace id is random (W3C trace context level 2)
 _UNSET = Status(StatusCode.UNSET)
+_MOST_EVENTS = 128  # the latest, as the SDK keeps them; mlotel's own are log records
 
 
 class Lines(Protocol):
@@ -88,6 +89,7 @@ class JournalSpan(trace.Span):
         "_lines",
         "attributes",
         "context",
+        "dropped_events",
         "end_time",
         "events",
         "kind",
@@ -97,7 +99,7 @@ class JournalSpan(trace.Span):
         "start_time",
         "status",
     )
-    dropped_attributes = dropped_events = dropped_links = 0
+    dropped_attributes = dropped_links = 0
 
     def __init__(
         self,
@@ -123,6 +125,7 @@ class JournalSpan(trace.Span):
         self.end_time: int | None = None
         self.status = _UNSET
         self.events: list[_Event] = []
+        self.dropped_events = 0
 
     def get_span_context(self) -> SpanContext:
         return self.context
@@ -140,6 +143,9 @@ class JournalSpan(trace.Span):
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         if self.end_time is None:
+            if len(self.events) == _MOST_EVENTS:
+                del self.events[0]
+                self.dropped_events += 1
             self.events.append(_Event(name, attributes, time.time_ns() if timestamp is None else timestamp))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:

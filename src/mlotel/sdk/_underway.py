@@ -16,7 +16,7 @@ from pathlib import Path
 from mlotel._forks import Lock, after_in_child
 from mlotel.sdk.spool import SPOOL, UNANSWERED
 from mlotel.store.journal import SEGMENTS, Journal
-from mlotel.store.segments import writer_is_gone
+from mlotel.store.segments import is_heard, is_written
 
 __all__ = ["FOLDER", "Underway", "recover"]
 
@@ -99,7 +99,7 @@ def recover(root: Path) -> int:
     moved = 0
     folder, target = root / SPOOL / FOLDER / SEGMENTS, root / SPOOL / UNANSWERED / SEGMENTS
     for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        if writer_is_gone(file, time.time_ns()):
+        if not is_written(file.name, elsewhere=is_heard(file, time.time_ns())):
             for each in (target.parent, target):
                 each.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another process was faster

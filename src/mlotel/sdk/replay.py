@@ -1,5 +1,6 @@
 """Sends what is in the spool to a collector: at least once, and as a rule no more than that.
 
+Each signal goes on its own: what is not taken of one does not hold up the other, and within each the order stays.
 A file is removed when all of it has arrived and nobody writes to it any more. How far it has been sent stands beside
 it, and how far it may have been: that is written before a request is sent, so that what is sent again after a crash or
 a lost answer is known and counted.
@@ -21,15 +22,30 @@ from mlotel.sdk._losses import Item, Losses
 from mlotel.sdk._settings import Settings, Signal
 from mlotel.sdk._transport import Answer, make_transport
 from mlotel.sdk._underway import recover
-from mlotel.sdk.spool import METRICS_SUFFIX, SPOOL, UNANSWERED, Spool, Spooled, is_written, points, spooled
+from mlotel.sdk.spool import (
+    LARGEST_METRICS,
+    METRICS_SUFFIX,
+    SPOOL,
+    UNANSWERED,
+    Spool,
+    Spooled,
+    may_change,
+    metrics_of,
+    points,
+    spooled,
+)
+from mlotel.store.lines import blocks
 
 __all__ = ["BATCH", "LineSender", "Replayed", "Replayer", "Sending", "batches", "replay"]
 
 BATCH = 200  # lines in a request: some 300 KB
+_BATCH_BYTES = 2 * 2**20  # of a request of longer lines
+_READ_BYTES = 2 * 2**20
 _SIGNALS: dict[bytes, Signal] = {b'{"resourceSpans":[': "traces", b'{"resourceLogs":[': "logs"}
 _ITEMS: dict[Signal, Item] = {"traces": "span", "logs": "log_record", "metrics": "metric"}
 _END = b"]}\n"
 _WAIT_S = 30.0
+_LONGEST_PROGRESS = 64  # bytes; it has 42
 
 
 @dataclass(slots=True)
@@ -42,7 +58,7 @@ class Replayed:
         kept: lines that are kept for another time.
         resent: lines among those sent that may have arrived before.
         metrics: how many processes' metrics it took.
-        error: why the rest was kept.
+        error: why the rest was kept; of several reasons the first.
     """
 
     sent: int = 0
@@ -51,6 +67,10 @@ class Replayed:
     resent: int = 0
     metrics: int = 0
     error: str | None = None
+
+    def failed(self, answer: Answer) -> None:
+        """Note why something is kept."""
+        self.error = self.error or answer.detail
 
 
 def replay(root: Path, endpoint: str | None = None, *, settings: Settings | None = None) -> Replayed:
@@ -138,46 +158,66 @@ class Replayer:
         waiting = 0
         for file in spooled(self._root):
             if file.path.suffix != METRICS_SUFFIX:
-                with contextlib.suppress(FileNotFoundError), open(file.path, "rb") as lines:
-                    lines.seek(_Progress(file.path).sent)
-                    waiting += sum(line.endswith(b"\n") for line in lines)
+                with contextlib.suppress(FileNotFoundError), open(file.path, "rb") as opened:
+                    opened.seek(_Progress(file.path).sent)
+                    waiting += sum(line.endswith(b"\n") for block in blocks(opened) for line in block.lines)
         return waiting
 
     def _send_files(self, stop: Callable[[], bool], done: Replayed) -> None:
-        # metrics last: a backend that takes none at the moment may well take the rest
+        held_up: set[bytes] = set()
+        metrics = True
+        # metrics last: later ones say what they say, and there may be no time for all
         for file in sorted(spooled(self._root), key=lambda file: file.path.suffix == METRICS_SUFFIX):
             with contextlib.suppress(FileNotFoundError):  # dropped to make room
-                if file.path.suffix == METRICS_SUFFIX:
-                    self._send_metrics(file, done)
-                else:
-                    self._send_segment(file, stop, done)
-            if done.error is not None or stop():
+                if file.path.suffix != METRICS_SUFFIX:
+                    self._send_segment(file, held_up, stop, done)
+                elif metrics:
+                    metrics = self._send_metrics(file, done)
+            if stop():
                 return
 
-    def _send_metrics(self, file: Spooled, done: Replayed) -> None:
-        if is_written(file):  # its writer will send later ones
-            return
-        body = file.path.read_bytes()
+    def _send_metrics(self, file: Spooled, done: Replayed) -> bool:
+        """Send the metrics of a process; return whether more are taken."""
+        if may_change(file):  # its writer will send later ones
+            return True
+        if file.size > LARGEST_METRICS:
+            self._losses.dropped("metric", 1, "too_long", f"{file.path} is larger than any request of ours")
+            file.path.unlink(missing_ok=True)
+            return True
+        body = metrics_of(file)
         answer = self._send("metrics", body, json=False)
         if answer.outcome in ("later", "unanswered"):
-            done.error = answer.detail
-            return
+            done.failed(answer)
+            return False
         if answer.outcome == "taken":
             done.metrics += 1
         else:
             self._losses.dropped("metric", points(body), "rejected", answer.detail)
         file.path.unlink(missing_ok=True)
+        return True
 
-    def _send_segment(self, file: Spooled, stop: Callable[[], bool], done: Replayed) -> None:
+    def _send_segment(self, file: Spooled, held_up: set[bytes], stop: Callable[[], bool], done: Replayed) -> None:
+        """Send lines until one is `held_up`, being of a signal that is not taken; that is told by how a line begins."""
         # asked before it is read: what was written until then is read
-        written = is_written(file, self._spool)
+        written = may_change(file, self._spool)
         progress = _Progress(file.path)
-        with open(file.path, "rb") as lines:
-            lines.seek(progress.sent)
-            for prefix, batch in batches(lines):
-                self._sender.send(prefix, batch, progress, done)
-                if done.error is not None or stop():
-                    return
+        passed = 0
+        with open(file.path, "rb") as opened:
+            opened.seek(progress.sent)
+            for block in blocks(opened, _READ_BYTES):
+                for prefix, batch in batches(block.lines):
+                    if prefix in held_up:
+                        return
+                    if not self._sender.send(prefix, batch, progress, done):
+                        held_up.add(prefix)
+                        return
+                    if stop():
+                        return
+                passed += block.passed
+                if passed and not block.inside:  # a line that is too long, and none of ours
+                    progress.passed(passed)
+                    done.rejected += 1
+                    passed = 0
         if not written:
             done.rejected += file.path.stat().st_size > progress.sent  # a last line that was never finished
             file.path.unlink()
@@ -208,13 +248,16 @@ class LineSender:
         self._send = send
         self._losses = losses
 
-    def send(self, prefix: bytes, batch: list[bytes], progress: Progress, done: Replayed) -> None:
-        """Send lines of one signal, which begin with `prefix`; `progress` and `done` are told what became of them."""
+    def send(self, prefix: bytes, batch: list[bytes], progress: Progress, done: Replayed) -> bool:
+        """Send lines of one signal, which begin with `prefix`; `progress` and `done` are told what became of them.
+
+        Returns whether the collector has taken or rejected them; if not, it takes no more of that signal now.
+        """
         whole = [line for line in batch if prefix and line.endswith(_END)]
         if not whole:  # blank, or torn when the disk was full
             done.rejected += sum(bool(line.strip()) for line in batch)
             progress.arrived(batch)
-            return
+            return True
         signal = _SIGNALS[prefix]
         twice = progress.attempt(batch)
         # each line is a whole request; the lists of several are put into one
@@ -222,25 +265,24 @@ class LineSender:
         answer = self._send(signal, prefix + inner + b"]}\n", json=True)
         if answer.outcome == "malformed" and len(batch) > 1:  # one bad line must not keep the others
             progress.not_arrived()
-            for line in batch:
-                if done.error is None:
-                    self.send(prefix, [line], progress, done)
-            return
+            return all(self.send(prefix, [line], progress, done) for line in batch)
         if answer.outcome == "unanswered":
-            done.error = answer.detail
-        elif answer.outcome == "later" or (answer.outcome == "refused" and signal == "traces"):
+            done.failed(answer)
+            return False
+        if answer.outcome == "later" or (answer.outcome == "refused" and signal == "traces"):
             # who refuses traces is no collector, or not at that address
             progress.not_arrived()
-            done.error = answer.detail
-        else:
-            rejected = len(whole) if answer.outcome != "taken" else min(answer.rejected, len(whole))
-            self._losses.dropped(_ITEMS[signal], rejected, "rejected", answer.detail)
-            if twice and answer.outcome == "taken":
-                self._losses.resent(_ITEMS[signal], twice)
-                done.resent += twice
-            done.sent += len(whole) - rejected
-            done.rejected += len(batch) - len(whole) + rejected
-            progress.arrived(batch)
+            done.failed(answer)
+            return False
+        rejected = len(whole) if answer.outcome != "taken" else min(answer.rejected, len(whole))
+        self._losses.dropped(_ITEMS[signal], rejected, "rejected", answer.detail)
+        if twice and answer.outcome == "taken":
+            self._losses.resent(_ITEMS[signal], twice)
+            done.resent += twice
+        done.sent += len(whole) - rejected
+        done.rejected += len(batch) - len(whole) + rejected
+        progress.arrived(batch)
+        return True
 
 
 class _Progress:
@@ -268,7 +310,11 @@ class _Progress:
 
     def arrived(self, batch: list[bytes]) -> None:
         """Note that lines are done with."""
-        self._write(self.sent + sum(map(len, batch)), self._tried)
+        self.passed(sum(map(len, batch)))
+
+    def passed(self, size: int) -> None:
+        """Note that so many bytes are done with."""
+        self._write(self.sent + size, self._tried)
 
     def remove(self) -> None:
         """Remove the file: the segment is gone."""
@@ -276,7 +322,8 @@ class _Progress:
 
     def _read(self) -> tuple[int, int]:
         try:
-            sent, tried = map(int, self._path.read_text(encoding="ascii").split())
+            with open(self._path, "rb") as file:
+                sent, tried = map(int, file.read(_LONGEST_PROGRESS).split())
         except (OSError, ValueError):
             return 0, 0
         return sent, tried
@@ -293,14 +340,16 @@ class _Progress:
 def batches(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
     """Yield runs of finished lines of one signal, with what they begin with (nothing: lines of no known form)."""
     batch: list[bytes] = []
+    size = 0
     prefix = b""
     for line in lines:
         if not line.endswith(b"\n"):
             break
         found = next((known for known in _SIGNALS if line.startswith(known)), b"")
-        if batch and (found != prefix or len(batch) >= BATCH):
+        size += len(line)
+        if batch and (found != prefix or len(batch) >= BATCH or size > _BATCH_BYTES):
             yield prefix, batch
-            batch = []
+            batch, size = [], len(line)
         prefix = found
         batch.append(line)
     if batch:

@@ -1,8 +1,8 @@
 """The spool: what a collector did not take, on disk in the store's folder until it does.
 
-Spans and log records are lines of OTLP/JSON in segments, as those of the store. What a request held that nobody
-answered stands apart, as it may arrive twice. Of the metrics of a process only the latest are kept, which are
-cumulative: one request in protobuf, in a file of its own.
+Spans and log records are lines of OTLP/JSON in segments, as those of the store, each signal in its own: the one may be
+taken while the other is not. What a request held that nobody answered stands apart, as it may arrive twice. Of the
+metrics of a process only the latest are kept, which are cumulative: one request in protobuf, in a file of its own.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from pathlib import Path
 
 from mlotel._forks import Lock
 from mlotel.sdk._losses import Item, Losses
-from mlotel.store.journal import SEGMENTS, Journal, host_key, make_private, private
-from mlotel.store.liveness import is_alive
-from mlotel.store.segments import first_open_day, segment_writer
+from mlotel.store.journal import SEGMENT_SUFFIX, SEGMENTS, Journal, host_key, make_private, private
+from mlotel.store.segments import first_open_day, is_written, segment_writer
 
 __all__ = [
+    "LARGEST_METRICS",
     "METRICS_SUFFIX",
     "SPOOL",
     "UNANSWERED",
     "Spool",
     "Spooled",
-    "is_written",
+    "may_change",
     "metrics_name",
+    "metrics_of",
     "points",
     "spooled",
 ]
@@ -38,6 +39,8 @@ SPOOL = "spool"
 UNANSWERED = "unanswered"
 """The folder, in that of the spool, of what may have arrived."""
 METRICS_SUFFIX = ".pb"
+LARGEST_METRICS = 64 * 2**20
+"""Bytes of the largest request of metrics that is sent; collectors take 20 MiB."""
 
 _METRICS = "metrics"
 _LOOK_S = 1.0
@@ -71,25 +74,23 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from folder.glob(f"[!.]*{suffix}") if folder.is_dir() else ()
 
 
-def is_written(file: Spooled, spool: Spool | None = None) -> bool:
+def may_change(file: Spooled, spool: Spool | None = None) -> bool:
     """Return whether a process may still write to a file of the spool.
 
     Args:
         file: the file.
         spool: that of this process, which knows which of its own it still writes to.
     """
-    writer = segment_writer(f"{file.path.stem}.jsonl")
-    if writer is None:
+    named_after = file.path.stem + SEGMENT_SUFFIX
+    if file.path.suffix == METRICS_SUFFIX:  # the same file for as long as its process lives
+        # of processes elsewhere: a day is longer than any interval of metrics
+        return is_written(named_after, elsewhere=time.time() - file.written < _DAY_S)
+    writer = segment_writer(named_after)
+    if writer is None or writer[0] < first_open_day(time.time_ns()):
         return False
-    day, host, pid = writer
-    if file.path.suffix == METRICS_SUFFIX:
-        # on other hosts no process can be seen: a day is longer than any interval of metrics
-        return is_alive(pid) if host == host_key() else time.time() - file.written < _DAY_S
-    if day < first_open_day(time.time_ns()):
-        return False
-    if host == host_key() and pid == os.getpid() and spool is not None:
+    if spool is not None and writer[1:] == (host_key(), os.getpid()):
         return spool.is_held(file.path)
-    return host != host_key() or is_alive(pid)
+    return is_written(named_after, elsewhere=True)
 
 
 class Spool:
@@ -110,9 +111,11 @@ class Spool:
         self._losses = losses
         self._limit = limit
         self._clock = clock
+        items: tuple[Item, ...] = ("span", "log_record")
         self._journals = {
-            False: Journal(root / SPOOL, store=root, lost=_LOST),
-            True: Journal(root / SPOOL / UNANSWERED, store=root, lost=_LOST),
+            (item, unanswered): Journal(folder, store=root, lost=_LOST)
+            for item in items
+            for unanswered, folder in ((False, root / SPOOL), (True, root / SPOOL / UNANSWERED))
         }
         self._used = 0
         self._has_metrics = False
@@ -135,7 +138,7 @@ class Spool:
         if not self._has_room(len(line)):
             self._losses.dropped(item, 1, "spool_full", f"{self._root / SPOOL} holds {self._limit} bytes already")
             return False
-        if not self._journals[unanswered].append(line):
+        if not self._journals[item, unanswered].append(line):
             self._losses.dropped(item, 1, "spool_unwritable", None)  # the journal has said it
             return False
         self._used += len(line)
@@ -195,7 +198,7 @@ class Spool:
             wanted -= file.size
             self._used -= file.size
             with contextlib.suppress(OSError):
-                body = file.path.read_bytes()
+                body = metrics_of(file)
                 file.path.unlink()
                 self._losses.dropped("metric", points(body), "spool_full", f"{self._root / SPOOL} is full")
         self._has_metrics = bool(metrics)
@@ -205,6 +208,12 @@ def metrics_name() -> str:
     """Return a name for the metrics of a provider in this process, by which others know whose they are."""
     day = time.strftime("%Y-%m-%d", time.gmtime())
     return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def metrics_of(file: Spooled) -> bytes:
+    """Return the request of metrics in a file, of which no more is read than a request may have. Raises OSError."""
+    with open(file.path, "rb") as opened:
+        return opened.read(LARGEST_METRICS)
 
 
 def points(body: bytes) -> int:

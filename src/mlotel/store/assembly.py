@@ -32,6 +32,8 @@ __all__ = ["Assembly"]
 
 _CHUNK = 500
 _LINES_KEPT = 64
+# Of what was put together no more is kept than so many bytes of lines hold, however long each is.
+_BYTES_KEPT = 64 * 2**20
 _LONG_LINE = 16_384
 _ARTIFACTS_KEPT, _RUNS_KEPT = 8192, 1024
 
@@ -62,6 +64,7 @@ class Assembly:
         # One artifact is come to by its run, its digest and its producer: it is put together once. By numbers of rows.
         self._artifacts: dict[int, Artifact] = {}
         self._runs: dict[int, Run] = {}
+        self._bytes = 0
         self.missed = False
         self.cleared = 0
 
@@ -69,6 +72,10 @@ class Assembly:
         """Forget what was read so far; needed when lines were taken up, or places may mean others."""
         self.missed = False
         self.cleared += 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._bytes = 0
         self._parsed.clear()
         self._artifacts.clear()
         self._runs.clear()
@@ -204,6 +211,9 @@ class Assembly:
         """The spans and records of the line at `place`, none where it cannot be read any more."""
         items = self._parsed.get(place)
         if items is None:
+            self._bytes += place.length
+            if self._bytes > _BYTES_KEPT:
+                self._let_go()
             try:
                 items = self._parser.items(self._line(place))
             except OSError:

@@ -8,11 +8,13 @@ hex ids, 64-bit integers as decimal strings, enumerations as integers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from orjson import JSONEncodeError, dumps
 
 from mlotel.store.anyvalue import encode_attributes, encode_text, encode_value
+from mlotel.store.lines import LONGEST_LINE
 
 __all__ = ["LineEncoder", "SpanLines"]
 
@@ -23,6 +25,7 @@ _SUFFIX = b"]}]}]}\n"
 # Attribute names are few, but parameter names are the user's: the cache of their encoded form must not grow for ever.
 _HEADS_LIMIT = 2048
 _TEXT_LIMIT = 128
+_LONGEST_KEPT = 1000
 
 
 class LineEncoder:
@@ -67,7 +70,14 @@ class LineEncoder:
         self._log_prefix = b'{"resourceLogs":[{%b,"scopeLogs":[{%b,"logRecords":[' % (resource, middle)
 
     def span(self, span: Any) -> bytes:
-        """One ended span (anything shaped like the SDK's ReadableSpan) as a line, newline included."""
+        """One ended span (anything shaped like the SDK's ReadableSpan) as a line, newline included.
+
+        A line that would be too long to be read is made without the span's events and long values.
+        """
+        line = self._span(span)
+        return line if len(line) <= LONGEST_LINE else self._span(self._shortened(span))
+
+    def _span(self, span: Any) -> bytes:
         context = span.context
         parent = span.parent
         if parent is None:
@@ -170,6 +180,31 @@ class LineEncoder:
         parts.append(b"}")
         parts.append(_SUFFIX)
         return b"".join(parts)
+
+    def _shortened(self, span: Any) -> Any:
+        """A span without what others may put on one that is current: mlotel's own attributes and links are short."""
+        attributes, links, status = dict(span.attributes or {}), list(span.links or ()), span.status
+        room = LONGEST_LINE // 4
+        most = room // max(len(attributes), 1), room // max(len(links), 1)
+        kept = {key: value for key, value in attributes.items() if len(self._attributes({key: value})) < most[0]}
+        kept_links = [link for link in links if len(self._link(link)) < most[1]]
+        return SimpleNamespace(
+            name=span.name[:_LONGEST_KEPT],
+            context=span.context,
+            parent=span.parent,
+            kind=span.kind,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            attributes=kept,
+            dropped_attributes=span.dropped_attributes + len(attributes) - len(kept),
+            events=(),
+            dropped_events=span.dropped_events + len(span.events or ()),
+            links=kept_links,
+            dropped_links=span.dropped_links + len(links) - len(kept_links),
+            status=SimpleNamespace(
+                status_code=status.status_code, description=(status.description or "")[:_LONGEST_KEPT]
+            ),
+        )
 
     def _attributes(self, attributes: Mapping[str, Any]) -> bytes:
         """The key-value objects of `attributes`, joined by commas."""

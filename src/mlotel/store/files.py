@@ -258,13 +258,13 @@ class FileStore(IndexedStore):
             if row is not None and (row.inode != inode or row.offset > size):  # not the file it was
                 index.forget([row.id])
                 row = None
-            offset = 0 if row is None else row.offset
+            offset, inside = (0, False) if row is None else (row.offset, bool(row.inside))
             if offset < size and left > 0:
                 ingest = ingest or Ingest(index)
-                number = index.save_segment(name, inode, offset)
+                number = index.save_segment(name, inode, offset, inside=inside)
                 before = ingest.skipped
-                end = self._read_file(name, number, offset, left, ingest)
-                index.save_segment(name, inode, end, ingest.skipped - before)
+                end, inside = self._read_file(name, number, offset, inside, left, ingest)
+                index.save_segment(name, inode, end, ingest.skipped - before, inside=inside)
                 left -= end - offset
             elif row is None:
                 index.save_segment(name, inode, offset)
@@ -277,22 +277,30 @@ class FileStore(IndexedStore):
         self._assembly.clear()
         return left > 0
 
-    def _read_file(self, name: str, number: int, offset: int, left: int, ingest: Ingest) -> int:
-        """Read the complete lines in about `left` bytes from `offset` on; return where the first unread one begins."""
+    def _read_file(
+        self, name: str, number: int, offset: int, inside: bool, left: int, ingest: Ingest
+    ) -> tuple[int, bool]:
+        """Read the complete lines in about `left` bytes from `offset` on.
+
+        Returns where the first unread one begins, or how far one was passed over that is too long, and whether it was.
+        """
         enough = offset + left
         # A file that cannot be read (removed this moment, say) is tried again at the next question.
         with contextlib.suppress(OSError):
-            for lines in self._segments.blocks(name, offset, left):
+            for lines, passed, within in self._segments.blocks(name, offset, left, inside=inside):
                 # A JSON object cannot be cut so that it still is one: a whole one needs no newline.
-                if not lines[-1].endswith(b"\n") and not ingest.complete(lines[-1]):
+                if lines and not lines[-1].endswith(b"\n") and not ingest.complete(lines[-1]):
                     lines.pop()
                 for line in lines:
                     content = line.rstrip(b"\n")
                     ingest.line(content, (number, offset, len(content)))
                     offset += len(line)
+                offset += passed
+                ingest.skipped += within and not inside
+                inside = within
                 if offset >= enough:
                     break
-        return offset
+        return offset, inside
 
     def _torn(self) -> int:
         """Unfinished last lines of writers that are gone; those of living ones will be finished."""

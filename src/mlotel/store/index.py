@@ -20,7 +20,7 @@ from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, Segm
 __all__ = ["NOT_OK", "WRITES", "Index", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 7
+_VERSION = 8
 _LARGEST_CHUNK = 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
@@ -28,7 +28,7 @@ _APPLICATION = 0x6D6C6F74  # "mlot"
 _TABLES = """
 CREATE TABLE segment (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
-    skipped INTEGER NOT NULL
+    skipped INTEGER NOT NULL, inside INTEGER NOT NULL
 );
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE run (
@@ -241,12 +241,13 @@ class Index:
         """What has been read so far, by file name."""
         return {row[1]: SegmentRow._make(row) for row in self.connection.execute("SELECT * FROM segment")}
 
-    def save_segment(self, name: str, inode: int, offset: int, skipped: int = 0) -> int:
+    def save_segment(self, name: str, inode: int, offset: int, skipped: int = 0, *, inside: bool = False) -> int:
         """Note how far a file has been read, add to its skipped lines, and return its number; within a transaction."""
         self.connection.execute(
-            "INSERT INTO segment (name, inode, offset, skipped) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-            " SET inode = excluded.inode, offset = excluded.offset, skipped = skipped + excluded.skipped",
-            (name, inode, offset, skipped),
+            "INSERT INTO segment (name, inode, offset, skipped, inside) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET inode = excluded.inode, offset = excluded.offset,"
+            " skipped = skipped + excluded.skipped, inside = excluded.inside",
+            (name, inode, offset, skipped, inside),
         )
         number: int = self.connection.execute("SELECT id FROM segment WHERE name = ?", (name,)).fetchone()[0]
         return number

@@ -43,8 +43,8 @@ __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
 class StoreStatus:
     """What a store holds, and what in it could not be read.
 
-    `runs` and `artifacts` count those of mlotel. `skipped` counts lines torn in their middle or otherwise no OTLP,
-    `torn` unfinished last lines of writers that are gone.
+    `runs` and `artifacts` count those of mlotel. `skipped` counts lines torn in their middle, otherwise no
+    OTLP, or too long, `torn` unfinished last lines of writers that are gone.
     """
 
     runs: int

@@ -32,6 +32,8 @@ __all__ = ["Ingest"]
 
 _BATCH = 20_000
 _CACHE = 50_000
+_LONG_START = 4096
+_LONGEST_NAME = 1000  # characters; mlotel's own names have 255 at most
 _KNOWN = 2**20
 _IO_WIDTH = 12
 _PLACEHOLDERS = ", ".join("?" * len(RunRow._fields))
@@ -75,7 +77,7 @@ _LOGS = b'{"resourceLogs":'
 class Ingest:
     """Reads lines into `index`, whose transaction the caller holds from beginning to end, `finish` included.
 
-    `skipped` counts the lines that are torn or are no OTLP.
+    `skipped` counts the lines that are torn, too long, or no OTLP.
     """
 
     def __init__(self, index: Index) -> None:
@@ -110,7 +112,7 @@ class Ingest:
             self._gathered += 1
         elif line.startswith(_LOGS) and _START in line:
             self._starts.append((line, place))  # there may be nothing new in it when others have been read
-            self._gathered += 1
+            self._gathered += 1 + len(line) // _LONG_START  # long ones must not wait by the thousand
         else:
             self._read(line, place)
         if self._gathered >= _BATCH:
@@ -253,6 +255,7 @@ class Ingest:
         if links := span.get("links"):
             found = dependencies_of(links, decode_attributes(span["attributes"]))
             self._dependencies += [(run.id, span_number(link.span_id)) for link in found]
+            self._gathered += len(found)
 
     def _io_span(self, span: dict[str, Any], raw: dict[str, Any], place: _Place) -> None:
         number = span_number(span["spanId"])
@@ -374,8 +377,8 @@ class Ingest:
     def _name(self, text: str) -> int:
         number = self._names.get(text)
         if number is None:
-            if not isinstance(text, str):  # whatever a line says
-                raise TypeError(f"no name: {text!r}")
+            if not isinstance(text, str) or len(text) > _LONGEST_NAME:  # whatever a line says
+                raise TypeError("no name")
             number = self._index.name_id(text)
             if number is None:
                 cursor = self._index.connection.execute("INSERT INTO name (text) VALUES (?)", (text,))

@@ -18,7 +18,10 @@ __all__ = ["BAD_SHAPE", "Item", "LineParser"]
 BAD_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 _TAIL = b"]}]}]}"
+# What is remembered is bounded however large a file's resources are; ours and a collector's have a kilobyte or two.
 _KNOWN_LIMIT = 256
+_LONGEST_BEGINNING = 2**14
+_LONGEST_COMPARED = 2**20
 
 
 class Item(NamedTuple):
@@ -81,14 +84,14 @@ class LineParser:
         is_span = line.startswith(b'{"resourceSpans"')
         # Inside a JSON string these quotes would be escaped: what is found is the document's own structure.
         opening = b'"spans":[{' if is_span else b'"logRecords":[{'
-        at = line.find(opening)
+        at = line.find(opening, 0, _LONGEST_BEGINNING)
         start = at + len(opening) - 1
         if at > 0 and line.endswith(_TAIL):
             beginning = line[:start]
             resource = self._known.get(beginning)
             if resource is None:
                 items = list(_items(loads(line)))
-                if not _is_one_item(line[start : -len(_TAIL)], items):
+                if len(line) > _LONGEST_COMPARED or not _is_one_item(line[start : -len(_TAIL)], items):
                     return items
                 resource = items[0].resource
                 if len(self._known) >= _KNOWN_LIMIT:

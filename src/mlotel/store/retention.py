@@ -222,7 +222,7 @@ def _finish(folder: Path) -> None:
     """Put in its place what a process that died had written to take the place of a segment, if that is gone."""
     for path in folder.glob(f"*{_UNSEEN}"):
         name, _, remover = path.name.removesuffix(_UNSEEN).partition(_INSTEAD)
-        if is_written(remover):
+        if is_written(remover, elsewhere=True):
             continue  # by somebody who is removing segments as well
         if (folder / name).exists():
             path.unlink(missing_ok=True)

@@ -49,13 +49,17 @@ class Place(NamedTuple):
 
 
 class SegmentRow(NamedTuple):
-    """How far a file has been read: `offset` is the first byte that was not."""
+    """How far a file has been read: `offset` is the first byte that was not.
+
+    `inside` is 1 where that stands within a line that is too long, which is counted already.
+    """
 
     id: int
     name: str
     inode: int
     offset: int
     skipped: int
+    inside: int
 
 
 class RunRow(NamedTuple):

@@ -7,14 +7,14 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
 from pathlib import Path
 
 from mlotel.store.journal import SEGMENTS, host_key
+from mlotel.store.lines import LONGEST_LINE, Block, blocks
 from mlotel.store.liveness import HEARTBEATS_MISSED_NS, is_alive
 from mlotel.store.rows import Place
 
-__all__ = ["Segments", "Sizes", "day_of_time", "first_open_day", "is_written", "segment_writer", "writer_is_gone"]
+__all__ = ["Segments", "Sizes", "day_of_time", "first_open_day", "is_heard", "is_written", "segment_writer"]
 
 # Inode and size of files, by name.
 Sizes = dict[str, tuple[int, int]]
@@ -54,27 +54,28 @@ def day_of_time(time_ns: int) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(time_ns // 10**9))
 
 
-def is_written(name: str) -> bool:
-    """Whether the process that began a segment may still write to it; False for other files."""
+def is_written(name: str, *, elsewhere: bool) -> bool:
+    """Whether the process that a file is named after, as segments are, is there to write to it.
+
+    Args:
+        name: the file's name.
+        elsewhere: what to take for the answer where no process of this host is named: others cannot be seen.
+    """
     writer = segment_writer(name)
-    return writer is not None and (writer[1] != host_key() or writer[2] == os.getpid() or is_alive(writer[2]))
+    return is_alive(writer[2]) if writer is not None and writer[1] == host_key() else elsewhere
 
 
-def writer_is_gone(path: Path, now_ns: int, *, named: bool = True) -> bool:
-    """Whether nothing is appended to a file any more: its writer has ended, or is elsewhere and silent for 90 s.
+def is_heard(path: Path, now_ns: int) -> bool:
+    """Whether a file was appended to within three heartbeats, 90 s; True where it cannot be asked.
 
     Args:
         path: the file.
         now_ns: the present time, nanoseconds since the epoch.
-        named: whether its name says who writes to it, as that of a segment does.
     """
-    writer = segment_writer(path.name) if named else None
-    if writer is not None and writer[1] == host_key():
-        return not is_alive(writer[2])
     try:
-        return now_ns - os.stat(path).st_mtime_ns > HEARTBEATS_MISSED_NS
+        return now_ns - os.stat(path).st_mtime_ns <= HEARTBEATS_MISSED_NS
     except OSError:
-        return False
+        return True
 
 
 class Segments:
@@ -144,19 +145,14 @@ class Segments:
             sizes[name] = (status.st_ino, status.st_size)
         return sizes
 
-    def blocks(self, name: str, offset: int, least: int) -> Iterator[list[bytes]]:
-        """The lines of a file from `offset` on, with their newlines; so many at once that they have `least` bytes.
+    def blocks(self, name: str, offset: int, least: int, *, inside: bool) -> Iterator[Block]:
+        """What stands in a file from `offset` on: see `mlotel.store.lines.blocks`.
 
-        Only the last of all may be without its newline. Raises OSError where the file cannot be read.
+        Raises OSError where the file cannot be read.
         """
         with open(self.folder / name, "rb", buffering=_BUFFER) as file:
             file.seek(offset)
-            while lines := file.readlines(min(least, _BUFFER)):
-                # What comes after a line that has no end yet is the rest of it, appended meanwhile
-                ended = sum(1 for _ in takewhile(lambda line: line.endswith(b"\n"), lines))
-                yield lines[: ended + 1]
-                if ended < len(lines):
-                    return
+            yield from blocks(file, min(least, _BUFFER), inside=inside)
 
     def number(self, names: dict[int, str]) -> None:
         """Take over which number stands for which file in a Place."""
@@ -185,7 +181,7 @@ class Segments:
     def line(self, place: Place) -> bytes:
         """The line at a place. Raises OSError where its file is gone or shorter than that."""
         name = self._by_number.get(place.segment)
-        if name is None:
+        if name is None or place.length > LONGEST_LINE:  # no index of ours says so
             raise FileNotFoundError(place)
         fd = self._files.get(name)
         if fd is None:
@@ -200,7 +196,8 @@ class Segments:
 
     def is_torn(self, name: str, now_ns: int) -> bool:
         """Whether an unfinished last line of this file stays so, its writer being gone."""
-        return writer_is_gone(self.folder / name, now_ns, named=self.embedded)
+        heard = is_heard(self.folder / name, now_ns)
+        return not (is_written(name, elsewhere=heard) if self.embedded else heard)
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -33,6 +33,7 @@ _DEPENDS_ON = "depends_on"
 # What a list shows of the attributes of a run's span.
 _OF_HEADS = frozenset({A.CICD_PIPELINE_NAME, A.MLOTEL_COMPONENT_NAME, A.MLOTEL_COMPONENT_VERSION})
 _ENDED = frozenset({"ok", "failed", "cancelled"})
+_LONGEST_MANIFEST = 4 * 2**20  # characters; a record of ours lists 500 artifacts, in some 50 KB
 _GIT = {
     "commit": A.VCS_REF_HEAD_REVISION,
     "branch": A.VCS_REF_HEAD_NAME,
@@ -179,6 +180,8 @@ def entries_of(item: Item) -> list[Mapping[str, Any]]:
 
 @lru_cache(maxsize=8)  # each entry is asked for on its own
 def _entries(body: str) -> list[Mapping[str, Any]]:
+    if len(body) > _LONGEST_MANIFEST:
+        raise ValueError("longer than any manifest")
     entries = loads(body)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise TypeError("not a manifest")

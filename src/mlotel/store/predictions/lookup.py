@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlotel.model import Prediction
+from mlotel.store.lines import blocks
 from mlotel.store.predictions.keys import MOST_CHARACTERS, RecordKeys, key_text
 from mlotel.store.predictions.parts import Part, model_name, parts
 from mlotel.store.predictions.rows import (
@@ -144,19 +145,14 @@ def _groups(metadata: pq.FileMetaData, wanted: dict[int, str | None]) -> Iterato
 
 
 def _of_tail(path: Path, wanted: dict[int, str | None]) -> Iterator[Prediction]:
-    content = path.read_bytes()
-    for key_hash in wanted:
-        begin = needle(key_hash)
-        at = content.find(begin)
-        while at >= 0:
-            end = content.find(b"\n", at)
-            if end < 0:  # still being written
-                break
-            if at == 0 or content[at - 1] == 10:
-                with contextlib.suppress(*BAD_LINE):
-                    model, values = row_of_line(content[at:end])
-                    yield from _confirmed([prediction_of(values, model)], wanted)
-            at = content.find(begin, end)
+    needles = tuple(map(needle, wanted))
+    with open(path, "rb") as file:
+        for block in blocks(file):
+            for line in block.lines:
+                if line.startswith(needles) and line.endswith(b"\n"):  # else it is still being written
+                    with contextlib.suppress(*BAD_LINE):
+                        model, values = row_of_line(line)
+                        yield from _confirmed([prediction_of(values, model)], wanted)
 
 
 def _confirmed(found: Iterable[Prediction], wanted: dict[int, str | None]) -> Iterator[Prediction]:

@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlotel.store.journal import SEGMENT_SUFFIX, SEGMENTS, host_key
-from mlotel.store.liveness import is_alive
-from mlotel.store.segments import first_open_day, segment_writer
+from mlotel.store.journal import SEGMENT_SUFFIX, SEGMENTS
+from mlotel.store.segments import first_open_day, is_written, segment_writer
 
 __all__ = ["TAIL_BYTES", "closed_tails", "journal_root", "predictions_root", "tails"]
 
 TAIL_BYTES = 4 * 2**20
 """Size from which on a process begins a new journal file: some 15,000 predictions."""
 
+_LARGEST = 8 * TAIL_BYTES  # no file of ours is, which ends with the write that comes to its size
 _QUIET_S = 2.0  # after it has reached that size nothing comes any more, once a write that was under way has ended
 
 
@@ -41,10 +41,11 @@ def tails(root: Path) -> list[Path]:
 def closed_tails(root: Path, now_s: float | None = None) -> Iterator[tuple[Path, int]]:
     """The files of the journal to which nobody writes any more, each with its size in bytes.
 
-    That is: those of processes that are gone, of days gone by, and those that are full.
+    That is: those of processes that are gone, of days gone by, and those that are full. What is larger than any of ours
+    stays where it is.
     """
     now = time.time() if now_s is None else now_s
-    open_day, here = first_open_day(int(now * 1e9)), host_key()
+    open_day = first_open_day(int(now * 1e9))
     for path in tails(root):
         writer = segment_writer(path.name)
         try:
@@ -52,6 +53,6 @@ def closed_tails(root: Path, now_s: float | None = None) -> Iterator[tuple[Path,
         except OSError:  # moved into a file this moment
             continue
         full = status.st_size >= TAIL_BYTES and now - status.st_mtime > _QUIET_S
-        gone = writer is not None and (writer[0] < open_day or (writer[1] == here and not is_alive(writer[2])))
-        if full or gone:
+        gone = writer is not None and (writer[0] < open_day or not is_written(path.name, elsewhere=True))
+        if (full or gone) and status.st_size <= _LARGEST:
             yield path, status.st_size
