@@ -38,7 +38,7 @@ SECONDS = 1.0
 """How often a process writes what it has counted."""
 
 _ENDED = "ended.json"
-_LARGEST = 64 * 2**20  # bytes; ten thousand series take some two million
+_LARGEST = 64 * 2**20  # bytes, far more than a process has metrics
 _ADD, _MOST = "add", "most"
 """How the values of processes become one: counts add up, of other values the greatest stands."""
 

@@ -268,6 +268,13 @@ def test_references(data: st.DataObject, reference: Reference, monkeypatch: pyte
             continue
 
 
+def test_references_with_halves_of_surrogate_pairs(reference: Reference) -> None:
+    """What no file can hold is refused, and no error of the encoder comes out."""
+    document = {**reference.document(), "model": {"name": "\ud800", "version": "1"}}
+    with pytest.raises(InvalidReferenceError, match="surrogate"):
+        Reference.from_document(document)
+
+
 @given(data=st.data())
 @settings(max_examples=5 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_states_of_monitors(data: st.DataObject, reference: Reference) -> None:

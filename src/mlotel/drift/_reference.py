@@ -295,7 +295,11 @@ class Reference:
             name: replace(whole, rows=rows, features=features) for name, (rows, features) in stored.segments.items()
         }
         found = replace(whole, segments=segments)
-        if found.digest != stored.digest:
+        try:
+            digest = found.digest
+        except orjson.JSONEncodeError as error:
+            raise InvalidReferenceError("a text in it is half of a surrogate pair, which no file can hold") from error
+        if digest != stored.digest:
             raise InvalidReferenceError("its content is not that of its digest: it was changed after it was written")
         return found
 
