@@ -158,7 +158,7 @@ def test_one_trace_id_is_found_in_all_three_signals(
             for line in file.read_text().splitlines():
                 for resource in json.loads(line)["resourceLogs"]:
                     for scope in resource["scopeLogs"]:
-                        found += [r["eventName"] for r in scope["logRecords"] if r["traceId"] == trace_id]
+                        found += [r["eventName"] for r in scope["logRecords"] if r.get("traceId") == trace_id]
         return found if events.EXCEPTION in found else []
 
     assert {events.MLOTEL_RUN_START, events.EXCEPTION, events.MLOTEL_RUN_END} <= set(eventually(records))
