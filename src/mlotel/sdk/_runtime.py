@@ -18,13 +18,7 @@ from mlotel._forks import Lock, no_fork_meanwhile
 from mlotel._runtime import Runtime, guard, nothing
 from mlotel._version import __version__
 from mlotel.errors import ConfigurationError, StoreError
-from mlotel.sdk._building import (
-    application_providers,
-    build,
-    global_providers,
-    make_instruments,
-    with_process,
-)
+from mlotel.sdk._building import application_providers, build, global_providers, make_instruments, with_process
 from mlotel.sdk._losses import Losses
 from mlotel.sdk._recorder import Recorder
 from mlotel.sdk._settings import Settings
@@ -224,9 +218,8 @@ def recorder(lines: Lines | None) -> Recorder:
     """
     resource = _settings.resource()
     logs = None
-    if not _settings.disabled and (
-        _settings.otlp or application_providers()[1] is not None
-    ):  # else there is no need for a run
+    sent = _settings.otlp or application_providers()[1] is not None
+    if sent and not _settings.disabled:  # else there is no need for a runtime
         logs = runtime().logs
     return Recorder(lines, LineEncoder(resource, SCOPE_NAME, __version__), logs, _settings.redaction)
 
