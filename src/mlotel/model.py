@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 __all__ = [
     "Annotation",
@@ -27,8 +28,7 @@ RUN_STATES = ("running", "ok", "failed", "cancelled", "lost")
 """What the state of a run may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """What hashing found out about one artifact's content.
 
     `digest` is ``algorithm:hex`` or None where the content has no stable identity; `note` then says why.
@@ -48,16 +48,14 @@ class Fingerprint:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactContext:
+class ArtifactContext(Struct, frozen=True):
     """The trace context that travels with an artifact: W3C `traceparent` of the span that wrote it, and its digest."""
 
     traceparent: str
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A link from one span to another: hex ids, its `type` (``consumes``, ``derived_from``, …) and how it was found."""
 
     trace_id: str
@@ -66,8 +64,7 @@ class Link:
     resolved_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """What a comparison of data with a reference found: whether it alarms, which features do, whose digest it has."""
 
     alarm: bool
@@ -75,8 +72,7 @@ class Drift:
     reference_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """One artifact as one run read or wrote it: an I/O span, read back.
 
     `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
@@ -105,8 +101,7 @@ class Artifact:
     profile: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One component run, read back. Times are nanoseconds since the epoch; `end_ns` is None while it has not ended.
 
     `state` is ``running``, ``ok``, ``failed``, ``cancelled`` or ``lost``. `git` has the keys ``commit``, ``branch``,
@@ -142,8 +137,7 @@ class Run:
         return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class RunHead:
+class RunHead(Struct, frozen=True):
     """What a list shows of a run, in the terms of `Run`; it read `reads` artifacts and wrote `writes`."""
 
     run_id: str
@@ -162,8 +156,7 @@ class RunHead:
         return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """One step of lineage between two nodes: a run id or an artifact's digest (or span id where it has no digest).
 
     Data flows from `source` to `target`. `kind` is ``read`` (artifact → run), ``write`` (run → artifact) or
@@ -178,8 +171,7 @@ class Edge:
     resolved_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(Struct, frozen=True):
     """A lineage graph around `root`: each run and artifact once, in order of time.
 
     It is `partial` if some of it could not be read.
@@ -192,8 +184,7 @@ class Lineage:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(Struct, frozen=True):
     """What somebody said of a run, an artifact or a prediction after the fact: a flag, a note, a label.
 
     `kind` is ``note``, ``flag``, ``unflag``, ``label``, ``unlabel``, ``retract`` or ``restore``. `target` is a run id,
@@ -212,8 +203,7 @@ class Annotation:
     artifact_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """One prediction that was logged with a key.
 
     `key` is None where only its keyed hash is kept; `key_hash` has 16 hex digits. `value` is a number or a label.
@@ -233,8 +223,7 @@ class Prediction:
     model_digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Staleness:
+class Staleness(Struct, frozen=True):
     """Why an input of a run is stale. Times are nanoseconds since the epoch.
 
     `reason` is ``age`` (it was written longer ago than the component allows) or ``fresher_run`` (its producer has a
@@ -256,8 +245,7 @@ class Staleness:
     fresher_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RetractedLabel:
+class RetractedLabel(Struct, frozen=True):
     """A retracted label that an artifact bears: `source` names the artifact or run that was given it.
 
     `deadline_ns` is when it may be read no longer, in nanoseconds since the epoch; None for never.

@@ -1,4 +1,4 @@
-"""OTLP's AnyValue as JSON, both ways: Python values to ready-made bytes, parsed JSON to Python values."""
+"""OTLP's AnyValue as JSON, both ways: Python values to ready-made bytes, what was decoded to Python values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orjson import JSONEncodeError, dumps
+
+from mlotel.store.otlp import AnyValue, KeyValue
 
 __all__ = ["decode_attributes", "decode_value", "encode_attributes", "encode_text", "encode_value"]
 
@@ -72,38 +74,35 @@ def _double(value: float) -> bytes:
     return b'"Infinity"' if value > 0 else b'"-Infinity"'
 
 
-def decode_value(value: Mapping[str, Any]) -> object:
-    """The Python value of a parsed AnyValue: tuples for arrays, dictionaries for key-value lists, None if it is empty.
+def decode_value(value: AnyValue) -> object:
+    """The Python value of an AnyValue: tuples for arrays, dictionaries for key-value lists, None if it is empty.
 
     Integers may be written as strings or numbers, doubles as numbers or strings, as protobuf's JSON form allows.
-    Raises ValueError, TypeError, KeyError or AttributeError where it is none of these.
+    Raises ValueError or OverflowError where it is none of these.
     """
-    for kind, content in value.items():
-        if kind == "stringValue" or kind == "boolValue":
-            return content
-        if kind == "intValue":
-            return int(content)
-        if kind == "doubleValue":
-            return float(content)
-        if kind == "arrayValue":
-            return tuple([decode_value(item) for item in content.get("values", ())])
-        if kind == "bytesValue":
-            return b64decode(content)
-        if kind == "kvlistValue":
-            return decode_attributes(content.get("values", ()))
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return int(value.int_value)
+    if value.double_value is not None:
+        return float(value.double_value)
+    if value.bool_value is not None:
+        return value.bool_value
+    if value.array_value is not None:
+        return tuple([decode_value(item) for item in value.array_value.values or ()])
+    if value.bytes_value is not None:
+        return b64decode(value.bytes_value)
+    if value.kvlist_value is not None:
+        return decode_attributes(value.kvlist_value.values)
     return None
 
 
-def decode_attributes(attributes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Parsed key-value objects as a dictionary; of a key that comes twice the last value counts."""
+def decode_attributes(attributes: Iterable[KeyValue] | None) -> dict[str, Any]:
+    """Key-value objects as a dictionary; of a key that comes twice the last value counts."""
     decoded: dict[str, Any] = {}
-    for attribute in attributes:
-        value = attribute.get("value") or {}
-        # Nearly all are texts and integers: a call for each would take twice as long.
-        text = value.get("stringValue")
-        if text is not None:
-            decoded[attribute["key"]] = text
-        else:
-            whole = value.get("intValue")
-            decoded[attribute["key"]] = decode_value(value) if whole is None else int(whole)
+    for attribute in attributes or ():
+        value = attribute.value
+        # Nearly all are texts: a call for each would take twice as long.
+        text = value.string_value if value is not None else None
+        decoded[attribute.key] = text if text is not None or value is None else decode_value(value)
     return decoded

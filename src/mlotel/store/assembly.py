@@ -12,6 +12,7 @@ from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.conditions import Condition
 from mlotel.store.index import Index
 from mlotel.store.liveness import state_of_open_run
+from mlotel.store.otlp import LogRecord, Span
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
 from mlotel.store.rows import (
     ANNOTATIONS,
@@ -26,7 +27,7 @@ from mlotel.store.rows import (
     span_hex,
     target_number,
 )
-from mlotel.store.values import annotation_of, artifact_of, entry_of, head_of, head_of_span, run_of
+from mlotel.store.values import annotation_of, artifact_of, entry_of, head_of, head_of_span, run_of, time_of
 
 __all__ = ["Assembly"]
 
@@ -130,13 +131,14 @@ class Assembly:
         for row in rows:
             reads, writes = counts.get((row.id, 0), 0), counts.get((row.id, OUTPUT), 0)
             try:
-                span = self._span(row) if row.by_span else None
+                place = Place(row.end_segment or 0, row.end_offset or 0, row.end_length or 0)
+                span = self.span(place, row.span or 0) if row.by_span else None
                 if span is not None:
                     yield head_of_span(
                         span,
                         run_id=run_id_of(row),
                         state=STATES[row.state],
-                        times=(row.start or 0, int(span.content["endTimeUnixNano"])),
+                        times=(row.start or 0, int(span.end_time_unix_nano or 0)),
                         counts=(reads, writes),
                     )
                 elif (run := self._run(row, (), ())) is not None:
@@ -182,28 +184,36 @@ class Assembly:
         for row in rows:
             event = f"mlotel.{ANNOTATIONS[row.kind]}"
             for item in self._items(Place(row.segment, row.offset, row.length)):
-                if item.is_span or item.content.get("eventName") != event:
+                if item.record is None or item.record.event_name != event:
                     continue
                 try:
-                    said = annotation_of(item)
+                    said = annotation_of(item.record)
                 except BAD_SHAPE:
                     continue
                 if said.time_ns == row.time and target_number(said.target) == row.target:
                     yield said
                     break
 
-    def item(
-        self, place: Place, *, span: int | None = None, event: str | None = None, run: str | None = None
-    ) -> Item | None:
-        """The span (or record, where `event` names it) of this span number or run id on the line at `place`."""
+    def span(self, place: Place, number: int) -> Span | None:
+        """The span of this number on the line at `place`."""
+        item = self._span_item(place, number)
+        return None if item is None else item.span
+
+    def _span_item(self, place: Place, number: int | None) -> Item | None:
+        wanted = None if number is None else span_hex(number)
+        for item in self._items(place):
+            if item.span is not None and (wanted is None or item.span.span_id.lower() == wanted):
+                return item
+        return None
+
+    def _record_item(self, place: Place, event: str, *, span: int | None = None, run: str | None = None) -> Item | None:
+        """The record of this event, and of this span number or run id where they are given, on the line at `place`."""
         wanted = None if span is None else span_hex(span)
         for item in self._items(place):
-            content = item.content
-            if item.is_span is (event is None) and (event is None or content.get("eventName") == event):
-                if wanted is not None and str(content.get("spanId")).lower() != wanted:
-                    continue
-                if run is not None and _run_id(item) != run:
-                    continue
+            record = item.record
+            if record is None or record.event_name != event:
+                continue
+            if (wanted is None or record.span_id.lower() == wanted) and (run is None or _run_id(record) == run):
                 return item
         return None
 
@@ -221,7 +231,7 @@ class Assembly:
                 return ()
             except BAD_SHAPE:
                 return ()
-            if len(items) != 1 or not items[0].is_span:  # of a line of one span no more will be asked
+            if len(items) != 1 or items[0].span is None:  # of a line of one span no more will be asked
                 if len(self._parsed) >= _LINES_KEPT:
                     self._parsed.clear()
                 self._parsed[place] = items
@@ -254,31 +264,36 @@ class Assembly:
         start = end = None
         if row.start_segment is not None:
             place = Place(row.start_segment, row.start_offset or 0, row.start_length or 0)
-            start = self.item(place, span=row.span, event=events.MLOTEL_RUN_START)
+            start = self._record_item(place, events.MLOTEL_RUN_START, span=row.span)
         if row.end_segment is not None:
             place = Place(row.end_segment, row.end_offset or 0, row.end_length or 0)
-            end = self._span(row) if row.by_span else self.item(place, event=events.MLOTEL_RUN_END, run=ids[0])
+            end = (
+                self._span_item(place, row.span)
+                if row.by_span
+                else self._record_item(place, events.MLOTEL_RUN_END, run=ids[0])
+            )
         if start is None and end is None:
             return None
         state = STATES[row.state]
         if state == "open":
-            attributes = decode_attributes(start.content.get("attributes") or ()) if start else {}
+            attributes = decode_attributes(start.record.attributes) if start and start.record else {}
             heard = None if row.start_segment is None else self._heard_from(row.start_segment)
             state = state_of_open_run(attributes, heard or row.seen or row.start or 0, self._clock())
         times = (row.start or 0, _end_of(end))
         return run_of(start, end, ids=ids, state=state, times=times, inputs=inputs, outputs=outputs)
 
-    def _span(self, row: RunRow) -> Item | None:
-        return self.item(Place(row.end_segment or 0, row.end_offset or 0, row.end_length or 0), span=row.span)
-
     def _artifact(self, row: IoRow) -> Artifact | None:
-        event = events.MLOTEL_ARTIFACT_MANIFEST if row.entry else None
+        place = Place(row.segment, row.offset, row.length)
         try:
-            item = self.item(Place(row.segment, row.offset, row.length), span=row.span, event=event)
-            if item is None:
-                return None
-            artifact = entry_of(item, row.entry) if row.entry else artifact_of(item)
+            if row.entry:
+                item = self._record_item(place, events.MLOTEL_ARTIFACT_MANIFEST, span=row.span)
+                artifact = entry_of(item.record, row.entry) if item and item.record else None
+            else:
+                span = self.span(place, row.span)
+                artifact = artifact_of(span) if span else None
         except BAD_SHAPE:
+            return None
+        if artifact is None:
             return None
         if len(self._artifacts) >= _ARTIFACTS_KEPT:
             self._artifacts.clear()
@@ -293,12 +308,11 @@ def _time(artifact: Artifact) -> int:
 def _end_of(item: Item | None) -> int | None:
     if item is None:
         return None
-    content = item.content
-    if item.is_span:
-        return int(content["endTimeUnixNano"])
-    return int(content.get("timeUnixNano") or content["observedTimeUnixNano"])
+    if item.span is not None:
+        return int(item.span.end_time_unix_nano or 0)
+    return None if item.record is None else time_of(item.record)
 
 
-def _run_id(item: Item) -> object:
-    said = decode_attributes(item.content.get("attributes") or ()).get(A.MLOTEL_RUN_ID)
+def _run_id(record: LogRecord) -> object:
+    said = decode_attributes(record.attributes).get(A.MLOTEL_RUN_ID)
     return said.lower() if isinstance(said, str) else said

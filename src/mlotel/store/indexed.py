@@ -312,12 +312,12 @@ class IndexedStore(ABC):
             where += " AND time < ?"
             parameters.append(before_ns)
         for row in self._index().io_rows(where, parameters):
-            item = self._assembly.item(Place(row.segment, row.offset, row.length), span=row.span)
-            if item is None:
+            span = self._assembly.span(Place(row.segment, row.offset, row.length), row.span)
+            if span is None:
                 continue
-            artifact = artifact_of(item)
+            artifact = artifact_of(span)
             if artifact.digest == digest and artifact.run_id != exclude_run:
-                return Link(item.content["traceId"].lower(), artifact.span_id, "consumes", "digest")
+                return Link(span.trace_id.lower(), artifact.span_id, "consumes", "digest")
         return None
 
     @_question
@@ -422,8 +422,8 @@ class IndexedStore(ABC):
         index, found = self._index(), list[Prediction]()
         for number in map(span_number, hashes(key, secret, self.record_secret)):
             rows = index.rows("SELECT span, segment, offset, length FROM keyed WHERE hash = ?", (number,))
-            items = (self._assembly.item(Place(*place), span=span) for span, *place in rows)
-            found += (each for item in items if item is not None and (each := prediction_of_span(item)) is not None)
+            spans = (self._assembly.span(Place(*place), span) for span, *place in rows)
+            found += (each for span in spans if span is not None and (each := prediction_of_span(span)) is not None)
         within = [
             each
             for each in found

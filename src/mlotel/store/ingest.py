@@ -5,14 +5,12 @@ What comes twice counts once. Rows are gathered and merged in memory, then writt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.index import Index
-from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
+from mlotel.store.otlp import AnyValue, LogRecord, Span
+from mlotel.store.parsing import BAD_SHAPE, LineParser
 from mlotel.store.rows import (
     ANNOTATIONS,
     EMPTY,
@@ -26,7 +24,7 @@ from mlotel.store.rows import (
     trace_numbers,
     uri_number,
 )
-from mlotel.store.values import annotation_of, dependencies_of, entries_of, first_of, span_state
+from mlotel.store.values import annotation_of, dependencies_of, entries_of, first_of, span_state, time_of
 
 __all__ = ["Ingest"]
 
@@ -65,7 +63,9 @@ _OF_SPANS = frozenset(
 
 # Number of the segment, first byte, length: a Place, without the price of making one for every line.
 _Place = tuple[int, int, int]
-_ANNOTATIONS = {f"mlotel.{kind}": number for number, kind in enumerate(ANNOTATIONS)}
+_ANNOTATIONS = frozenset(f"mlotel.{kind}" for kind in ANNOTATIONS)
+# The attributes of a span or record that are looked at.
+_Raw = dict[str, AnyValue]
 
 # Within a string of JSON these quotes would be escaped: where a line has these bytes, they are its structure.
 _EVENT = b'"eventName'
@@ -187,14 +187,16 @@ class Ingest:
         self._gathered += len(items)
         bad = 0
         for item in items:
-            is_span, content, _ = item
+            record = item.record
             try:
-                if is_span:
-                    self._span(content, place)
-                elif (event := content.get("eventName")) in _RUN_EVENTS:
-                    self._record(item, place)
-                elif event in _ANNOTATIONS:
-                    self._annotation(item, place)
+                if item.span is not None:
+                    self._span(item.span, place)
+                elif record is None:
+                    bad = 1
+                elif record.event_name in _RUN_EVENTS:
+                    self._record(record, place)
+                elif record.event_name in _ANNOTATIONS:
+                    self._annotation(record, place)
             except BAD_SHAPE:
                 bad = 1
         self.skipped += bad
@@ -211,95 +213,91 @@ class Ingest:
         run = self._runs.get(line[at : at + 32].decode("ascii", "replace"))
         return run is not None and bool(run.by_span)
 
-    def _span(self, span: dict[str, Any], place: _Place) -> None:
-        raw: dict[str, Any] = {}
+    def _span(self, span: Span, place: _Place) -> None:
+        raw: _Raw = {}
         wanted = _OF_SPANS
-        for attribute in span.get("attributes") or ():
-            key = attribute["key"]
-            if key in wanted:
-                raw[key] = attribute["value"]
+        for attribute in span.attributes or ():
+            key = attribute.key
+            if key in wanted and attribute.value is not None:
+                raw[key] = attribute.value
         if A.MLOTEL_RUN_ID not in raw:
             return
         if A.MLOTEL_RECORD_KEY_HASH in raw:
-            self._keyed_span(span, raw[A.MLOTEL_RECORD_KEY_HASH]["stringValue"], place)
+            self._keyed_span(span, raw[A.MLOTEL_RECORD_KEY_HASH], place)
         if A.MLOTEL_IO_DIRECTION in raw:
             self._io_span(span, raw, place)
         elif A.MLOTEL_COMPONENT_NAME in raw:
             self._run_span(span, raw, place)
 
-    def _keyed_span(self, span: dict[str, Any], key_hash: str, place: _Place) -> None:
-        trace_numbers(span["traceId"])
-        _time(span["startTimeUnixNano"])
-        self._keyed.append((span_number(key_hash), span_number(span["spanId"]), *place))
+    def _keyed_span(self, span: Span, key_hash: AnyValue, place: _Place) -> None:
+        trace_numbers(span.trace_id)
+        _time(span.start_time_unix_nano)
+        self._keyed.append((span_number(_text(key_hash)), span_number(span.span_id), *place))
 
-    def _run_span(self, span: dict[str, Any], raw: dict[str, Any], place: _Place) -> None:
-        trace_hi, trace_lo = trace_numbers(span["traceId"])
-        number = span_number(span["spanId"])
-        start = _time(span["startTimeUnixNano"])
-        _time(span["endTimeUnixNano"])
-        component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
+    def _run_span(self, span: Span, raw: _Raw, place: _Place) -> None:
+        trace_hi, trace_lo = trace_numbers(span.trace_id)
+        number = span_number(span.span_id)
+        start = _time(span.start_time_unix_nano)
+        _time(span.end_time_unix_nano)
+        component = self._name(_text(raw[A.MLOTEL_COMPONENT_NAME]))
         said = raw.get(A.MLOTEL_RUN_STATE)
-        state = span_state(None if said is None else said.get("stringValue"), span.get("status") or {})
-        run = self._run(raw[A.MLOTEL_RUN_ID]["stringValue"])
+        state = span_state(None if said is None else said.string_value, span.status)
+        run = self._run(_text(raw[A.MLOTEL_RUN_ID]))
         if run.by_span:
             return
         run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
         run.start, run.component = start, component
-        run.parent = _parent(raw, span.get("parentSpanId"))
+        run.parent = _parent(raw, span.parent_span_id)
         run.state = _STATE_NUMBERS[state]
         run.by_span = True
         run.end_segment, run.end_offset, run.end_length = place
         # The span says all that the start record said.
         run.seen = run.start_segment = run.start_offset = run.start_length = None
         self._changed[run.id] = run
-        if links := span.get("links"):
-            found = dependencies_of(links, decode_attributes(span["attributes"]))
+        if span.links:
+            found = dependencies_of(span.links, decode_attributes(span.attributes))
             self._dependencies += [(run.id, span_number(link.span_id)) for link in found]
             self._gathered += len(found)
 
-    def _io_span(self, span: dict[str, Any], raw: dict[str, Any], place: _Place) -> None:
-        number = span_number(span["spanId"])
-        time = _time(span["startTimeUnixNano"])
+    def _io_span(self, span: Span, raw: _Raw, place: _Place) -> None:
+        number = span_number(span.span_id)
+        time = _time(span.start_time_unix_nano)
         flags = link = name = uri = digest = None
-        if raw[A.MLOTEL_IO_DIRECTION]["stringValue"] == "output":
-            if "status" in span and span_state(None, span["status"] or {}) == "failed":
+        if raw[A.MLOTEL_IO_DIRECTION].string_value == "output":
+            if span_state(None, span.status) == "failed":
                 return  # the write failed: there is nothing that anybody could read
             flags = OUTPUT
         else:  # the links of a write span say what it is derived from
             flags = 0
-            for candidate in span.get("links") or ():
-                link = span_number(candidate["spanId"])
-                break
-        if (said := raw.get(A.MLOTEL_ARTIFACT_ROWS)) is not None and int(said["intValue"]) == 0:
-            flags |= EMPTY
-        if (said := raw.get(A.MLOTEL_ARTIFACT_SIZE)) is not None and int(said["intValue"]) == 0:
+            if span.links:
+                link = span_number(span.links[0].span_id)
+        if _is_zero(raw.get(A.MLOTEL_ARTIFACT_ROWS)) or _is_zero(raw.get(A.MLOTEL_ARTIFACT_SIZE)):
             flags |= EMPTY
         if (said := raw.get(A.MLOTEL_ARTIFACT_NAME)) is not None:
-            text = said["stringValue"]
+            text = _text(said)
             name = self._names.get(text) or self._name(text)
         if (said := raw.get(A.MLOTEL_ARTIFACT_URI)) is not None:
-            uri = uri_number(said["stringValue"])
+            uri = uri_number(_text(said))
         if (said := raw.get(A.MLOTEL_ARTIFACT_DIGEST)) is not None:
-            digest = digest_number(said["stringValue"])
-        run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
+            digest = digest_number(_text(said))
+        run_id = _text(raw[A.MLOTEL_RUN_ID])
         run = self._runs.get(run_id) or self._run(run_id)
         if run.trace_hi is None:
-            run.trace_hi, run.trace_lo = trace_numbers(span["traceId"])
-            parent = span.get("parentSpanId")
+            run.trace_hi, run.trace_lo = trace_numbers(span.trace_id)
+            parent = span.parent_span_id
             run.span = span_number(parent) if parent else None
             self._changed[run.id] = run
         self._io += number, run.id, 0, flags, name, uri, digest, time, link, *place
 
-    def _record(self, item: Item, place: _Place) -> None:
-        record = item.content
-        raw = {attribute["key"]: attribute["value"] for attribute in record.get("attributes") or ()}
-        run_id = raw[A.MLOTEL_RUN_ID]["stringValue"]
-        event = record["eventName"]
-        time = _time(record.get("timeUnixNano") or record["observedTimeUnixNano"])
+    def _record(self, record: LogRecord, place: _Place) -> None:
+        raw = {each.key: each.value for each in record.attributes or () if each.value is not None}
+        run_id = _text(raw[A.MLOTEL_RUN_ID])
+        event = record.event_name
+        time = _time(time_of(record))
         if event == events.MLOTEL_RUN_START:
-            trace = trace_numbers(record["traceId"])
-            span = span_number(record["spanId"])
-            component = self._name(raw[A.MLOTEL_COMPONENT_NAME]["stringValue"])
+            trace = trace_numbers(record.trace_id)
+            span = span_number(record.span_id)
+            component = self._name(_text(raw[A.MLOTEL_COMPONENT_NAME]))
             run = self._run(run_id)
             if run.by_span:
                 return
@@ -314,23 +312,23 @@ class Ingest:
                 run.seen = time
                 self._changed[run.id] = run
         elif event == events.MLOTEL_RUN_END:
-            said = raw[A.MLOTEL_RUN_STATE]["stringValue"]
+            said = _text(raw[A.MLOTEL_RUN_STATE])
             run = self._run(run_id)
             if not run.by_span:
-                run.state = _STATE_NUMBERS[span_state(said, {})]
+                run.state = _STATE_NUMBERS[span_state(said, None)]
                 run.end_segment, run.end_offset, run.end_length = place
                 self._changed[run.id] = run
         else:
-            self._manifest(item, raw, run_id, time, place)
+            self._manifest(record, raw, run_id, time, place)
 
-    def _manifest(self, item: Item, raw: Mapping[str, Any], run_id: str, time: int, place: _Place) -> None:
-        span = span_number(item.content["spanId"])
+    def _manifest(self, record: LogRecord, raw: _Raw, run_id: str, time: int, place: _Place) -> None:
+        span = span_number(record.span_id)
         said = raw.get(A.MLOTEL_IO_DIRECTION)
-        flags = OUTPUT if said is not None and said["stringValue"] == "output" else 0
-        entries = entries_of(item)
+        flags = OUTPUT if said is not None and said.string_value == "output" else 0
+        entries = entries_of(record)
         run = self._run(run_id)
         self._gathered += len(entries)
-        first = first_of(decode_attributes(item.content.get("attributes") or ()))
+        first = first_of(decode_attributes(record.attributes))
         for number, entry in enumerate(entries, first + 1):
             name, digest, uri = entry.get("name"), entry.get("digest"), entry.get("uri")
             self._io += (
@@ -346,12 +344,11 @@ class Ingest:
                 *place,
             )
 
-    def _annotation(self, item: Item, place: _Place) -> None:
-        said = annotation_of(item)
-        kind = _ANNOTATIONS[item.content["eventName"]]
+    def _annotation(self, record: LogRecord, place: _Place) -> None:
+        said = annotation_of(record)
         self._index.connection.execute(
             "INSERT OR IGNORE INTO annotation VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-            (kind, target_number(said.target), _time(said.time_ns), *place),
+            (ANNOTATIONS.index(said.kind), target_number(said.target), _time(said.time_ns), *place),
         )
 
     def _run(self, run_id: str) -> RunDraft:
@@ -389,14 +386,27 @@ class Ingest:
         return number
 
 
-def _parent(raw: Mapping[str, Any], span_id: str | None) -> int | None:
+def _parent(raw: _Raw, span_id: str | None) -> int | None:
     """The number of the nearest run's span above, as far as it is known; else that of the parent span."""
     said = raw.get(A.MLOTEL_PARENT_SPAN_ID)
-    above = span_id if said is None else said["stringValue"]
+    above = span_id if said is None else said.string_value
     return span_number(above) if above else None
 
 
-def _time(said: Any) -> int:
+def _text(value: AnyValue) -> str:
+    text = value.string_value
+    if text is None:
+        raise TypeError("no text")
+    return text
+
+
+def _is_zero(value: AnyValue | None) -> bool:
+    return value is not None and value.int_value is not None and int(value.int_value) == 0
+
+
+def _time(said: int | str | None) -> int:
+    if said is None:
+        raise TypeError("no time")
     time = int(said)
     if not 0 <= time < 1 << 63:  # SQLite could not hold it
         raise ValueError(f"no time: {time}")

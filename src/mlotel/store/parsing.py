@@ -6,15 +6,16 @@ several resources.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
-from orjson import loads
+from msgspec import UNSET, Struct, ValidationError
+from msgspec.json import Decoder
+
+from mlotel.store.otlp import KeyValue, LogRecord, Span, TelemetryData
 
 __all__ = ["BAD_SHAPE", "Item", "LineParser"]
 
-# What reading a well-formed JSON value that is not OTLP may raise.
+# What reading a well-formed JSON value that is not OTLP may raise; msgspec's errors are ValueErrors.
 BAD_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 _TAIL = b"]}]}]}"
@@ -23,17 +24,20 @@ _KNOWN_LIMIT = 256
 _LONGEST_BEGINNING = 2**14
 _LONGEST_COMPARED = 2**20
 
-
-class Item(NamedTuple):
-    """One span or log record as parsed JSON, with the raw attributes of its resource."""
-
-    is_span: bool
-    content: dict[str, Any]
-    resource: Sequence[Mapping[str, Any]]
+_decode = Decoder(TelemetryData).decode
+_decode_span = Decoder(Span).decode
+_decode_record = Decoder(LogRecord).decode
 
 
-_new_item = partial(tuple.__new__, Item)
-_Beginning = tuple[bytes, int, Sequence[Mapping[str, Any]]]
+class Item(Struct, frozen=True, gc=False):
+    """One span or log record, with the attributes of its resource; neither where a line holds something else there."""
+
+    span: Span | None
+    record: LogRecord | None
+    resource: Sequence[KeyValue]
+
+
+_Beginning = tuple[bytes, int, Sequence[KeyValue]]
 
 
 class LineParser:
@@ -47,17 +51,16 @@ class LineParser:
         # Lines of one segment mostly begin alike: comparing with the last beginning is cheaper than looking it up.
         self._spans: _Beginning = (b"\n", 0, ())
         self._records: _Beginning = (b"\n", 0, ())
-        self._known: dict[bytes, Sequence[Mapping[str, Any]]] = {}
+        self._known: dict[bytes, Sequence[KeyValue]] = {}
 
-    def span(self, line: bytes) -> dict[str, Any] | None:
+    def span(self, line: bytes) -> Span | None:
         """The span of a line that holds one, and begins like the last such line; None of any other line."""
         beginning, start, _ = self._spans
         if line.startswith(beginning) and line.endswith(_TAIL):
             try:
-                span: dict[str, Any] = loads(line[start : -len(_TAIL)])
-            except ValueError:  # several items, or something after the list
+                return _decode_span(line[start : -len(_TAIL)])
+            except ValueError:  # several items, or something after the list, or no span
                 return None
-            return span
         return None
 
     def items(self, line: bytes) -> Sequence[Item]:
@@ -65,19 +68,20 @@ class LineParser:
 
         Raises ValueError, TypeError, KeyError or AttributeError where the line is not OTLP/JSON.
         """
-        is_span = True
         beginning, start, resource = self._spans
-        if not line.startswith(beginning):
-            is_span = False
-            beginning, start, resource = self._records
-            if not line.startswith(beginning):
-                return self._other(line)
-        if line.endswith(_TAIL):
-            try:
-                return (_new_item((is_span, loads(line[start : -len(_TAIL)]), resource)),)
-            except ValueError:  # several items, or something after the list
-                pass
-        return list(_items(loads(line)))
+        try:
+            if line.startswith(beginning):
+                if line.endswith(_TAIL):
+                    return (Item(_decode_span(line[start : -len(_TAIL)]), None, resource),)
+            else:
+                beginning, start, resource = self._records
+                if not line.startswith(beginning):
+                    return self._other(line)
+                if line.endswith(_TAIL):
+                    return (Item(None, _decode_record(line[start : -len(_TAIL)]), resource),)
+        except ValueError:  # several items, or something after the list, or no item
+            pass
+        return list(_items(line))
 
     def _other(self, line: bytes) -> Sequence[Item]:
         """The items of a line that does not begin like the last one."""
@@ -90,8 +94,8 @@ class LineParser:
             beginning = line[:start]
             resource = self._known.get(beginning)
             if resource is None:
-                items = list(_items(loads(line)))
-                if len(line) > _LONGEST_COMPARED or not _is_one_item(line[start : -len(_TAIL)], items):
+                items = list(_items(line))
+                if len(line) > _LONGEST_COMPARED or not _is_one_item(line[start : -len(_TAIL)], items, is_span):
                     return items
                 resource = items[0].resource
                 if len(self._known) >= _KNOWN_LIMIT:
@@ -102,29 +106,36 @@ class LineParser:
             else:
                 self._records = (beginning, start, resource)
             return self.items(line)
-        return list(_items(loads(line)))
+        return list(_items(line))
 
 
-def _is_one_item(content: bytes, items: Sequence[Item]) -> bool:
+def _is_one_item(content: bytes, items: Sequence[Item], is_span: bool) -> bool:
     try:
-        return len(items) == 1 and bool(loads(content) == items[0].content)
+        return len(items) == 1 and (
+            _decode_span(content) == items[0].span if is_span else _decode_record(content) == items[0].record
+        )
     except ValueError:
         return False
 
 
-def _items(document: Any) -> Iterator[Item]:
-    if not isinstance(document, dict):
-        raise TypeError("not an OTLP document")
-    known = False
-    for key, scopes, lists, is_span in (
-        ("resourceSpans", "scopeSpans", "spans", True),
-        ("resourceLogs", "scopeLogs", "logRecords", False),
-    ):
-        for group in document.get(key) or ():
-            resource = (group.get("resource") or {}).get("attributes") or ()
-            for scope in group.get(scopes) or ():
-                for content in scope.get(lists) or ():
-                    yield Item(is_span, content, resource)
-        known = known or key in document
-    if not known and not any(key.startswith("resource") for key in document):
+def _items(line: bytes) -> Iterator[Item]:
+    data = _decode(line)
+    for spans in data.resource_spans or ():
+        resource = (spans.resource and spans.resource.attributes) or ()
+        for scope in spans.scope_spans or ():
+            for content in scope.spans or ():
+                try:
+                    yield Item(_decode_span(content), None, resource)
+                except ValidationError:
+                    yield Item(None, None, resource)
+    for logs in data.resource_logs or ():
+        resource = (logs.resource and logs.resource.attributes) or ()
+        for records in logs.scope_logs or ():
+            for content in records.log_records or ():
+                try:
+                    yield Item(None, _decode_record(content), resource)
+                except ValidationError:
+                    yield Item(None, None, resource)
+    signals = data.resource_spans, data.resource_logs, data.resource_metrics, data.resource_profiles
+    if all(each is UNSET for each in signals):
         raise ValueError("not an OTLP document")

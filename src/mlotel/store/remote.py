@@ -13,12 +13,11 @@ from typing import Generic, TypeVar
 from mlotel.model import Annotation, Artifact, Link, Prediction, Run
 from mlotel.semconv import attributes as A
 from mlotel.store import Store
-from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.conditions import Condition
 from mlotel.store.fetching import Fetching
 from mlotel.store.parsing import LineParser
 from mlotel.store.predictions.keys import hashes
-from mlotel.store.predictions.spans import prediction_of
+from mlotel.store.values import prediction_of_span
 
 __all__ = ["RemoteStore"]
 
@@ -220,15 +219,6 @@ def _predictions(line: bytes, key_hashes: Sequence[str]) -> Iterator[Prediction]
     if not any(each.encode() in line for each in key_hashes):
         return
     for item in LineParser().items(line):
-        span = item.content
-        attributes = decode_attributes(span.get("attributes") or ())
-        if item.is_span and attributes.get(A.MLOTEL_RECORD_KEY_HASH) in key_hashes:
-            of_run = A.MLOTEL_COMPONENT_NAME in attributes
-            said = prediction_of(
-                attributes,
-                trace_id=span["traceId"],
-                span_id=span["spanId"] if of_run else span.get("parentSpanId", ""),
-                time_ns=int(span["startTimeUnixNano"]),
-            )
-            if said is not None:
-                yield said
+        said = None if item.span is None else prediction_of_span(item.span)
+        if said is not None and said.key_hash in key_hashes:
+            yield said

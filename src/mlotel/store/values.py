@@ -11,6 +11,7 @@ from orjson import loads
 from mlotel.model import Annotation, Artifact, Drift, Link, Prediction, Run, RunHead, Scalar
 from mlotel.semconv import attributes as A
 from mlotel.store.anyvalue import decode_attributes, decode_value
+from mlotel.store.otlp import LogRecord, Span, SpanLink, Status
 from mlotel.store.parsing import Item
 from mlotel.store.predictions.spans import prediction_of
 
@@ -27,6 +28,7 @@ __all__ = [
     "prediction_of_span",
     "run_of",
     "span_state",
+    "time_of",
 ]
 
 _DEPENDS_ON = "depends_on"
@@ -43,11 +45,11 @@ _GIT = {
 _USER = _PARAM, _METRIC, _TAG = A.MLOTEL_PARAM + ".", A.MLOTEL_METRIC + ".", A.MLOTEL_TAG + "."
 
 
-def span_state(said: object, status: Mapping[str, Any]) -> str:
+def span_state(said: object, status: Status | None) -> str:
     """The state of an ended run: what its span says, or else what its status says."""
     if said in _ENDED:
         return str(said)
-    return "failed" if status.get("code") in (2, "STATUS_CODE_ERROR") else "ok"
+    return "failed" if status is not None and status.code in (2, "STATUS_CODE_ERROR") else "ok"
 
 
 def run_of(
@@ -76,15 +78,16 @@ def run_of(
     for item in items:
         attributes |= decode_attributes(item.resource)
     for item in items:
-        attributes |= decode_attributes(item.content.get("attributes") or ())
+        content = item.span or item.record
+        attributes |= decode_attributes(content.attributes if content else None)
     run_id, trace_id, span_id = ids
     params, metrics, tags = _named_by_user(attributes)
     parent = attributes.get(A.MLOTEL_PARENT_SPAN_ID)
     dependencies: tuple[Link, ...] = ()
-    if end is not None and end.is_span:
+    if end is not None and end.span is not None:
         # The attribute names the nearest run above where other spans stand between.
-        parent = parent or end.content.get("parentSpanId")
-        dependencies = dependencies_of(end.content.get("links") or (), attributes)
+        parent = parent or end.span.parent_span_id
+        dependencies = dependencies_of(end.span.links or (), attributes)
     return Run(
         run_id=run_id,
         component=str(attributes.get(A.MLOTEL_COMPONENT_NAME, "")),
@@ -116,35 +119,32 @@ def head_of(run: Run, reads: int, writes: int) -> RunHead:
     )
 
 
-def head_of_span(item: Item, *, run_id: str, state: str, times: tuple[int, int], counts: tuple[int, int]) -> RunHead:
+def head_of_span(span: Span, *, run_id: str, state: str, times: tuple[int, int], counts: tuple[int, int]) -> RunHead:
     """What a list shows of a run that has ended, from its span.
 
     Args:
-        item: the run span.
+        span: the run span.
         run_id: the run's id.
         state: the run's state.
         times: start and end, nanoseconds since the epoch.
         counts: how many artifacts it read and wrote.
     """
-    attributes = item.content.get("attributes") or ()
-    said = decode_attributes([each for each in attributes if each["key"] in _OF_HEADS]).get
+    said = decode_attributes([each for each in span.attributes or () if each.key in _OF_HEADS]).get
     name = str(said(A.MLOTEL_COMPONENT_NAME, ""))
     pipeline, version = _text(said(A.CICD_PIPELINE_NAME)), _text(said(A.MLOTEL_COMPONENT_VERSION))
     return RunHead(run_id, name, state, *times, pipeline, version, *counts)
 
 
-def artifact_of(item: Item) -> Artifact:
+def artifact_of(span: Span) -> Artifact:
     """An artifact from its I/O span."""
-    span = item.content
-    attributes = decode_attributes(span.get("attributes") or ())
+    attributes = decode_attributes(span.attributes)
     said = attributes.get
-    links = span.get("links")
-    link, derived_from = _links(links, attributes) if links else (None, ())
+    link, derived_from = _links(span.links, attributes) if span.links else (None, ())
     # By position, in the order of the fields: names would take a tenth of a walk's time.
     return Artifact(
         str(said(A.MLOTEL_ARTIFACT_NAME, "")),
         str(attributes[A.MLOTEL_IO_DIRECTION]),
-        span["spanId"].lower(),
+        span.span_id.lower(),
         attributes[A.MLOTEL_RUN_ID].lower(),
         _text(said(A.MLOTEL_ARTIFACT_TYPE)),
         _text(said(A.MLOTEL_ARTIFACT_DIGEST)),
@@ -155,7 +155,7 @@ def artifact_of(item: Item) -> Artifact:
         _number(said(A.MLOTEL_ARTIFACT_SIZE)),
         _text(said(A.MLOTEL_ARTIFACT_SCHEMA_DIGEST)),
         _text(said(A.MLOTEL_ARTIFACT_NOTE)),
-        int(span.get("startTimeUnixNano") or 0),
+        int(span.start_time_unix_nano or 0),
         link,
         derived_from,
         _number(said(A.MLOTEL_ARTIFACT_MISSING)),
@@ -173,9 +173,9 @@ def drift_of(attributes: Mapping[str, Any]) -> Drift | None:
     return Drift(alarm, named, _text(attributes.get(A.MLOTEL_DRIFT_REFERENCE_DIGEST)))
 
 
-def entries_of(item: Item) -> list[Mapping[str, Any]]:
+def entries_of(record: LogRecord) -> list[Mapping[str, Any]]:
     """The entries of a manifest record; ValueError or TypeError where its body is not a list of them."""
-    return _entries(str(decode_value(item.content.get("body") or {})))
+    return _entries(str(decode_value(record.body) if record.body else None))
 
 
 @lru_cache(maxsize=8)  # each entry is asked for on its own
@@ -196,43 +196,41 @@ def first_of(attributes: Mapping[str, Any]) -> int:
     return said
 
 
-def entry_of(item: Item, number: int) -> Artifact:
+def entry_of(record: LogRecord, number: int) -> Artifact:
     """The artifact of entry `number` of a manifest, counted from 1, from the record that lists it."""
-    record = item.content
-    attributes = decode_attributes(record.get("attributes") or ())
-    entry = entries_of(item)[number - 1 - first_of(attributes)]
+    attributes = decode_attributes(record.attributes)
+    entry = entries_of(record)[number - 1 - first_of(attributes)]
     return Artifact(
         name=str(entry.get("name", "")),
         direction=str(attributes.get(A.MLOTEL_IO_DIRECTION, "input")),
-        span_id=str(record.get("spanId", "")).lower(),
+        span_id=record.span_id.lower(),
         run_id=attributes[A.MLOTEL_RUN_ID].lower(),
         digest=_text(entry.get("digest")),
         uri=_text(entry.get("uri")),
         size=_number(entry.get("size")),
-        time_ns=int(record.get("timeUnixNano") or 0),
+        time_ns=int(record.time_unix_nano or 0),
     )
 
 
-def dependencies_of(links: Iterable[Mapping[str, Any]], span: Mapping[str, Any]) -> tuple[Link, ...]:
+def dependencies_of(links: Iterable[SpanLink], span: Mapping[str, Any]) -> tuple[Link, ...]:
     """The links of a run's span to runs that it was said to depend on.
 
     Args:
-        links: as OTLP/JSON has them.
+        links: the links of the span.
         span: the span's attributes, which say what a backend that drops those of links does not.
     """
     found = []
     for link in links:
-        kind = decode_attributes(link.get("attributes") or ()).get(A.MLOTEL_LINK_TYPE) or span.get(A.MLOTEL_LINK_TYPE)
+        kind = decode_attributes(link.attributes).get(A.MLOTEL_LINK_TYPE) or span.get(A.MLOTEL_LINK_TYPE)
         if kind == _DEPENDS_ON:
-            found.append(Link(link["traceId"].lower(), link["spanId"].lower(), _DEPENDS_ON))
+            found.append(Link(link.trace_id.lower(), link.span_id.lower(), _DEPENDS_ON))
     return tuple(found)
 
 
-def annotation_of(item: Item) -> Annotation:
+def annotation_of(record: LogRecord) -> Annotation:
     """A flag, a note or a label from its log record. Raises ValueError if it speaks of nothing."""
-    record = item.content
-    attributes = decode_attributes(record.get("attributes") or ())
-    kind = str(record["eventName"]).removeprefix("mlotel.")
+    attributes = decode_attributes(record.attributes)
+    kind = str(record.event_name).removeprefix("mlotel.")
     label, run_id = _text(attributes.get(A.MLOTEL_LABEL)), _text(attributes.get(A.MLOTEL_RUN_ID))
     name, digest = _text(attributes.get(A.MLOTEL_ARTIFACT_NAME)), _text(attributes.get(A.MLOTEL_ARTIFACT_DIGEST))
     key = _text(attributes.get(A.MLOTEL_RECORD_KEY_HASH))
@@ -242,7 +240,7 @@ def annotation_of(item: Item) -> Annotation:
     elif key:
         target = f"record:{key}"
     elif digest or name:
-        target = digest or str(record.get("spanId", "")).lower()
+        target = digest or record.span_id.lower()
     else:
         target = run_id and run_id.lower()
     if not target:
@@ -251,8 +249,8 @@ def annotation_of(item: Item) -> Annotation:
     return Annotation(
         kind=kind,
         target=target,
-        time_ns=int(record.get("timeUnixNano") or record["observedTimeUnixNano"]),
-        text=str(decode_value(record.get("body") or {}) or ""),
+        time_ns=time_of(record),
+        text=str((record.body and decode_value(record.body)) or ""),
         label=label,
         author=_text(attributes.get(A.MLOTEL_ANNOTATION_AUTHOR)),
         deadline_ns=_number(deadline),
@@ -261,19 +259,19 @@ def annotation_of(item: Item) -> Annotation:
     )
 
 
-def prediction_of_span(item: Item) -> Prediction | None:
+def prediction_of_span(span: Span) -> Prediction | None:
     """The keyed prediction that a run's span, or a span of its own below that, tells of; None of another span."""
-    span, attributes = item.content, decode_attributes(item.content["attributes"])
+    attributes = decode_attributes(span.attributes)
     of_run = A.MLOTEL_COMPONENT_NAME in attributes
     return prediction_of(
         attributes,
-        trace_id=span["traceId"].lower(),
-        span_id=str(span["spanId"] if of_run else span.get("parentSpanId") or "").lower(),
-        time_ns=int(span["startTimeUnixNano"]),
+        trace_id=span.trace_id.lower(),
+        span_id=(span.span_id if of_run else span.parent_span_id or "").lower(),
+        time_ns=int(span.start_time_unix_nano or 0),
     )
 
 
-def _links(links: Iterable[Mapping[str, Any]], span: Mapping[str, Any]) -> tuple[Link | None, tuple[str, ...]]:
+def _links(links: Iterable[SpanLink], span: Mapping[str, Any]) -> tuple[Link | None, tuple[str, ...]]:
     """The link to the producer, and the spans that the artifact is derived from.
 
     A backend may drop the attributes of links, so what a link does not say is taken from the span.
@@ -281,21 +279,21 @@ def _links(links: Iterable[Mapping[str, Any]], span: Mapping[str, Any]) -> tuple
     producer: Link | None = None
     derived_from = []
     for link in links:
-        attributes = decode_attributes(link.get("attributes") or ())
+        attributes = decode_attributes(link.attributes)
         kind = str(attributes.get(A.MLOTEL_LINK_TYPE) or span.get(A.MLOTEL_LINK_TYPE) or "consumes")
         if kind == "derived_from":
-            derived_from.append(link["spanId"].lower())
+            derived_from.append(link.span_id.lower())
         elif producer is None and kind == "consumes":
             resolved_by = attributes.get(A.MLOTEL_LINK_RESOLVED_BY) or span.get(A.MLOTEL_LINK_RESOLVED_BY)
-            producer = Link(link["traceId"].lower(), link["spanId"].lower(), kind, _text(resolved_by))
+            producer = Link(link.trace_id.lower(), link.span_id.lower(), kind, _text(resolved_by))
     return producer, tuple(derived_from)
 
 
 def _error(attributes: Mapping[str, Any], end: Item | None, state: str) -> dict[str, str] | None:
     kind = _text(attributes.get(A.ERROR_TYPE))
     message = ""
-    if end is not None and end.is_span:
-        message = str((end.content.get("status") or {}).get("message") or "")
+    if end is not None and end.span is not None and end.span.status is not None:
+        message = end.span.status.message or ""
     message = message or str(attributes.get(A.EXCEPTION_MESSAGE) or "")
     if kind is None and (state != "failed" or not message):
         return None
@@ -326,6 +324,14 @@ def _named_by_user(attributes: Mapping[str, Any]) -> tuple[dict[str, Scalar], di
         elif _is_number(value):
             metrics[key[len(_METRIC) :]] = float(value)
     return params, metrics, tags
+
+
+def time_of(record: LogRecord) -> int:
+    """When a record was made, or else seen, nanoseconds since the epoch. Raises ValueError where it says neither."""
+    said = record.time_unix_nano or record.observed_time_unix_nano
+    if said is None:
+        raise ValueError("a record of no time")
+    return int(said)
 
 
 def _is_number(value: object) -> bool:
