@@ -201,7 +201,7 @@ class Index:
         sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY {order}"
         if limit is not None or first:
             sql += f" LIMIT {-1 if limit is None else int(limit)} OFFSET {int(first)}"
-        return [RunRow._make(row) for row in self.connection.execute(sql, parameters)]
+        return [RunRow(*row) for row in self.connection.execute(sql, parameters)]
 
     def run_chunks(
         self, where: str, parameters: Sequence[Any] = (), *, first: int | None = None
@@ -210,7 +210,7 @@ class Index:
         sql = f"SELECT * FROM run WHERE component IS NOT NULL AND {where} ORDER BY start DESC, id DESC"
         cursor, size = self.connection.execute(sql, parameters), min(first or _LARGEST_CHUNK, _LARGEST_CHUNK)
         while rows := cursor.fetchmany(size):
-            yield [RunRow._make(row) for row in rows]
+            yield [RunRow(*row) for row in rows]
             size = min(2 * size, _LARGEST_CHUNK)
 
     def count_runs(self, where: str, parameters: Sequence[Any] = ()) -> int:

@@ -5,6 +5,10 @@ What comes twice counts once. Rows are gathered and merged in memory, then writt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
@@ -16,7 +20,6 @@ from mlotel.store.rows import (
     EMPTY,
     OUTPUT,
     STATES,
-    RunDraft,
     RunRow,
     digest_number,
     span_number,
@@ -34,8 +37,8 @@ _LONG_START = 4096
 _LONGEST_NAME = 1000  # characters; mlotel's own names have 255 at most
 _KNOWN = 2**20
 _IO_WIDTH = 12
-_PLACEHOLDERS = ", ".join("?" * len(RunRow._fields))
-_UPDATE = ", ".join(f'"{field}" = ?{number}' for number, field in enumerate(RunRow._fields, 1))
+_PLACEHOLDERS = ", ".join("?" * len(RunRow.__struct_fields__))
+_UPDATE = ", ".join(f'"{field}" = ?{number}' for number, field in enumerate(RunRow.__struct_fields__, 1))
 # The rest of a run's row: no trace, no span; open, and not by a span.
 _NOTHING_KNOWN = (None,) * 6 + (0, 0) + (None,) * 7
 _STATE_NUMBERS = {state: number for number, state in enumerate(STATES)}
@@ -44,22 +47,25 @@ _RUN_EVENTS = frozenset(
 )
 
 
-# All that is read of the attributes of spans; the others need not be put into a dictionary.
-_OF_SPANS = frozenset(
-    {
-        A.MLOTEL_ARTIFACT_DIGEST,
-        A.MLOTEL_ARTIFACT_NAME,
-        A.MLOTEL_ARTIFACT_ROWS,
-        A.MLOTEL_ARTIFACT_SIZE,
-        A.MLOTEL_ARTIFACT_URI,
-        A.MLOTEL_COMPONENT_NAME,
-        A.MLOTEL_IO_DIRECTION,
-        A.MLOTEL_PARENT_SPAN_ID,
-        A.MLOTEL_RECORD_KEY_HASH,
-        A.MLOTEL_RUN_ID,
-        A.MLOTEL_RUN_STATE,
-    }
-)
+# All that is read of the attributes of spans, in the order in which `_span` takes them.
+_OF_SPANS = {
+    key: place
+    for place, key in enumerate(
+        (
+            A.MLOTEL_RUN_ID,
+            A.MLOTEL_IO_DIRECTION,
+            A.MLOTEL_COMPONENT_NAME,
+            A.MLOTEL_RECORD_KEY_HASH,
+            A.MLOTEL_RUN_STATE,
+            A.MLOTEL_PARENT_SPAN_ID,
+            A.MLOTEL_ARTIFACT_NAME,
+            A.MLOTEL_ARTIFACT_DIGEST,
+            A.MLOTEL_ARTIFACT_URI,
+            A.MLOTEL_ARTIFACT_ROWS,
+            A.MLOTEL_ARTIFACT_SIZE,
+        )
+    )
+}
 
 # Number of the segment, first byte, length: a Place, without the price of making one for every line.
 _Place = tuple[int, int, int]
@@ -84,8 +90,8 @@ class Ingest:
         self.skipped = 0
         self._index = index
         self._parser = LineParser()
-        self._runs: dict[str, RunDraft] = {}
-        self._changed: dict[int, RunDraft] = {}
+        self._runs: dict[str, RunRow] = {}
+        self._changed: dict[int, RunRow] = {}
         self._names: dict[str, int] = {}
         # Rows one after another: the cycle collector would look at a tuple for each.
         self._io: list[int | None] = []
@@ -95,6 +101,7 @@ class Ingest:
         self._gathered = 0
         execute = index.connection.execute
         self._next_run = execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
+        self._first_new = self._next_run
         # Numbers of the runs that are in the index and not in `_runs`; None where they are not known.
         self._elsewhere: set[int] | None = set() if self._next_run == 1 else None
 
@@ -143,12 +150,11 @@ class Ingest:
                 self._read(line, place)
         self._starts.clear()
         connection = self._index.connection
-        new = [run.row() for run in self._changed.values() if run.new]
+        new = [astuple(run) for run in self._changed.values() if run.id >= self._first_new]
         connection.executemany(f"INSERT INTO run VALUES ({_PLACEHOLDERS})", new)
-        changed = [run.row() for run in self._changed.values() if not run.new]
+        changed = [astuple(run) for run in self._changed.values() if run.id < self._first_new]
         connection.executemany(f"UPDATE run SET {_UPDATE} WHERE id = ?1", changed)
-        for run in self._changed.values():
-            run.new = False
+        self._first_new = self._next_run
         self._changed.clear()
         rows = zip(*[iter(self._io)] * _IO_WIDTH, strict=True)
         connection.executemany(f"INSERT OR IGNORE INTO io VALUES (NULL{', ?' * _IO_WIDTH})", rows)
@@ -214,41 +220,43 @@ class Ingest:
         return run is not None and bool(run.by_span)
 
     def _span(self, span: Span, place: _Place) -> None:
-        raw: _Raw = {}
-        wanted = _OF_SPANS
+        said: list[AnyValue | None] = [None] * len(_OF_SPANS)
         for attribute in span.attributes or ():
-            key = attribute.key
-            if key in wanted and attribute.value is not None:
-                raw[key] = attribute.value
-        if A.MLOTEL_RUN_ID not in raw:
+            at = _OF_SPANS.get(attribute.key)
+            if at is not None:
+                said[at] = attribute.value
+        said_run_id, direction, component, key_hash, state, parent, *of_artifact = said
+        if said_run_id is None:
             return
-        if A.MLOTEL_RECORD_KEY_HASH in raw:
-            self._keyed_span(span, raw[A.MLOTEL_RECORD_KEY_HASH], place)
-        if A.MLOTEL_IO_DIRECTION in raw:
-            self._io_span(span, raw, place)
-        elif A.MLOTEL_COMPONENT_NAME in raw:
-            self._run_span(span, raw, place)
+        run_id = _text(said_run_id)
+        if key_hash is not None:
+            self._keyed_span(span, _text(key_hash), place)
+        if direction is not None:
+            self._io_span(span, run_id, direction.string_value == "output", of_artifact, place)
+        elif component is not None:
+            above = span.parent_span_id if parent is None else parent.string_value
+            self._run_span(span, run_id, _text(component), state.string_value if state else None, above, place)
 
-    def _keyed_span(self, span: Span, key_hash: AnyValue, place: _Place) -> None:
+    def _keyed_span(self, span: Span, key_hash: str, place: _Place) -> None:
         trace_numbers(span.trace_id)
         _time(span.start_time_unix_nano)
-        self._keyed.append((span_number(_text(key_hash)), span_number(span.span_id), *place))
+        self._keyed.append((span_number(key_hash), span_number(span.span_id), *place))
 
-    def _run_span(self, span: Span, raw: _Raw, place: _Place) -> None:
+    def _run_span(
+        self, span: Span, run_id: str, component: str, state: str | None, parent: str | None, place: _Place
+    ) -> None:
         trace_hi, trace_lo = trace_numbers(span.trace_id)
         number = span_number(span.span_id)
         start = _time(span.start_time_unix_nano)
         _time(span.end_time_unix_nano)
-        component = self._name(_text(raw[A.MLOTEL_COMPONENT_NAME]))
-        said = raw.get(A.MLOTEL_RUN_STATE)
-        state = span_state(None if said is None else said.string_value, span.status)
-        run = self._run(_text(raw[A.MLOTEL_RUN_ID]))
+        name = self._names.get(component) or self._name(component)
+        run = self._runs.get(run_id) or self._run(run_id)
         if run.by_span:
             return
         run.trace_hi, run.trace_lo, run.span = trace_hi, trace_lo, number
-        run.start, run.component = start, component
-        run.parent = _parent(raw, span.parent_span_id)
-        run.state = _STATE_NUMBERS[state]
+        run.start, run.component = start, name
+        run.parent = span_number(parent) if parent else None
+        run.state = _STATE_NUMBERS[span_state(state, span.status)]
         run.by_span = True
         run.end_segment, run.end_offset, run.end_length = place
         # The span says all that the start record said.
@@ -259,35 +267,39 @@ class Ingest:
             self._dependencies += [(run.id, span_number(link.span_id)) for link in found]
             self._gathered += len(found)
 
-    def _io_span(self, span: Span, raw: _Raw, place: _Place) -> None:
+    def _io_span(
+        self, span: Span, run_id: str, is_output: bool, said: Sequence[AnyValue | None], place: _Place
+    ) -> None:
+        name, digest, uri, rows, size = said
         number = span_number(span.span_id)
         time = _time(span.start_time_unix_nano)
-        flags = link = name = uri = digest = None
-        if raw[A.MLOTEL_IO_DIRECTION].string_value == "output":
+        flags, link = 0, None
+        if is_output:
             if span_state(None, span.status) == "failed":
                 return  # the write failed: there is nothing that anybody could read
             flags = OUTPUT
-        else:  # the links of a write span say what it is derived from
-            flags = 0
-            if span.links:
-                link = span_number(span.links[0].span_id)
-        if _is_zero(raw.get(A.MLOTEL_ARTIFACT_ROWS)) or _is_zero(raw.get(A.MLOTEL_ARTIFACT_SIZE)):
+        elif span.links:  # the links of a write span say what it is derived from
+            link = span_number(span.links[0].span_id)
+        if _is_zero(rows) or _is_zero(size):
             flags |= EMPTY
-        if (said := raw.get(A.MLOTEL_ARTIFACT_NAME)) is not None:
-            text = _text(said)
-            name = self._names.get(text) or self._name(text)
-        if (said := raw.get(A.MLOTEL_ARTIFACT_URI)) is not None:
-            uri = uri_number(_text(said))
-        if (said := raw.get(A.MLOTEL_ARTIFACT_DIGEST)) is not None:
-            digest = digest_number(_text(said))
-        run_id = _text(raw[A.MLOTEL_RUN_ID])
+        named = None if name is None else _text(name)
         run = self._runs.get(run_id) or self._run(run_id)
         if run.trace_hi is None:
             run.trace_hi, run.trace_lo = trace_numbers(span.trace_id)
-            parent = span.parent_span_id
-            run.span = span_number(parent) if parent else None
+            run.span = span_number(span.parent_span_id) if span.parent_span_id else None
             self._changed[run.id] = run
-        self._io += number, run.id, 0, flags, name, uri, digest, time, link, *place
+        self._io += (
+            number,
+            run.id,
+            0,
+            flags,
+            None if named is None else self._names.get(named) or self._name(named),
+            None if uri is None else uri_number(_text(uri)),
+            None if digest is None else digest_number(_text(digest)),
+            time,
+            link,
+            *place,
+        )
 
     def _record(self, record: LogRecord, place: _Place) -> None:
         raw = {each.key: each.value for each in record.attributes or () if each.value is not None}
@@ -303,7 +315,8 @@ class Ingest:
                 return
             run.trace_hi, run.trace_lo = trace
             run.span, run.component, run.start = span, component, time
-            run.parent = _parent(raw, None)
+            above = raw.get(A.MLOTEL_PARENT_SPAN_ID)
+            run.parent = span_number(above.string_value) if above is not None and above.string_value else None
             run.start_segment, run.start_offset, run.start_length = place
             self._changed[run.id] = run
         elif event == events.MLOTEL_RUN_HEARTBEAT:
@@ -351,7 +364,7 @@ class Ingest:
             (ANNOTATIONS.index(said.kind), target_number(said.target), _time(said.time_ns), *place),
         )
 
-    def _run(self, run_id: str) -> RunDraft:
+    def _run(self, run_id: str) -> RunRow:
         run = self._runs.get(run_id) or self._runs.get(run_id.lower())
         if run is None:
             run_id = run_id.lower()
@@ -363,11 +376,11 @@ class Ingest:
                 sql = "SELECT * FROM run WHERE run_hi = ? AND run_lo = ?"
                 row = self._index.connection.execute(sql, (run_hi, run_lo)).fetchone()
             if row is None:
-                run = RunDraft((self._next_run, run_hi, run_lo, *_NOTHING_KNOWN), True)
+                run = RunRow(self._next_run, run_hi, run_lo, *_NOTHING_KNOWN)
                 self._next_run += 1
                 self._changed[run.id] = run
             else:
-                run = RunDraft(row, False)
+                run = RunRow(*row)
             self._runs[run_id] = run
         return run
 
@@ -384,13 +397,6 @@ class Ingest:
                 self._names.clear()
             self._names[text] = number
         return number
-
-
-def _parent(raw: _Raw, span_id: str | None) -> int | None:
-    """The number of the nearest run's span above, as far as it is known; else that of the parent span."""
-    said = raw.get(A.MLOTEL_PARENT_SPAN_ID)
-    above = span_id if said is None else said.string_value
-    return span_number(above) if above else None
 
 
 def _text(value: AnyValue) -> str:

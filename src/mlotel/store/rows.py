@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 from hashlib import blake2b
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = [
     "ANNOTATIONS",
@@ -16,7 +17,6 @@ __all__ = [
     "AnnotationRow",
     "IoRow",
     "Place",
-    "RunDraft",
     "RunRow",
     "SegmentRow",
     "begins",
@@ -62,8 +62,8 @@ class SegmentRow(NamedTuple):
     inside: int
 
 
-class RunRow(NamedTuple):
-    """A run as the index has it."""
+class RunRow(Struct, gc=False):
+    """A run as the index has it, or will have it."""
 
     id: int
     run_hi: int
@@ -83,47 +83,6 @@ class RunRow(NamedTuple):
     end_segment: int | None
     end_offset: int | None
     end_length: int | None
-
-
-_COLUMNS = attrgetter(*RunRow._fields)
-
-
-class RunDraft:
-    """A run's row while lines are read: `new` if it is in no table yet."""
-
-    __slots__ = ("new", *RunRow._fields)
-
-    id: int
-    run_hi: int
-    run_lo: int
-    trace_hi: int | None
-    trace_lo: int | None
-    span: int | None
-    component: int | None
-    start: int | None
-    parent: int | None
-    state: int
-    by_span: int
-    seen: int | None
-    start_segment: int | None
-    start_offset: int | None
-    start_length: int | None
-    end_segment: int | None
-    end_offset: int | None
-    end_length: int | None
-
-    def __init__(self, row: tuple[Any, ...], new: bool) -> None:
-        (
-            self.id, self.run_hi, self.run_lo, self.trace_hi, self.trace_lo, self.span, self.component, self.start,
-            self.parent, self.state, self.by_span, self.seen, self.start_segment, self.start_offset, self.start_length,
-            self.end_segment, self.end_offset, self.end_length,
-        ) = row  # fmt: skip
-        self.new = new
-
-    def row(self) -> tuple[Any, ...]:
-        """The values of the columns, in order."""
-        row: tuple[Any, ...] = _COLUMNS(self)
-        return row
 
 
 class IoRow(NamedTuple):

@@ -174,7 +174,8 @@ def artifact_of(span: Span) -> Artifact:
             said[place] = _text(decode_value(value)) if text is None else text
         else:
             said[place] = _number(decode_value(value))
-    (name, direction, run_id, kind, digest, scope, uri, schema_digest, note, profile, rows, columns, size, missing) = said
+    name, direction, run_id, kind, digest, scope, uri, schema_digest, note, profile, *numbers = said
+    rows, columns, size, missing = numbers
     others = decode_attributes(span.attributes) if more else {}
     link, derived_from = _links(span.links, others) if span.links else (None, ())
     return Artifact(
