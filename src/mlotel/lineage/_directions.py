@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from mlotel.lineage._records import Records
 from mlotel.lineage._references import is_empty, node_id
@@ -28,8 +29,7 @@ _LINK = "link"
 _WRITE, _RUN, _CONTENT = "write", "run", "content"
 
 
-@dataclass(frozen=True, slots=True)
-class Far:
+class Far(Struct, frozen=True):
     """The other end of a step across an artifact: a run, and the I/O by which it touched the artifact."""
 
     run: Run
@@ -37,8 +37,7 @@ class Far:
     resolved_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(Struct, frozen=True):
     """One artifact, as its producer wrote it where that is known, and the runs on the far side of it.
 
     It is `lost` where a run that belongs there is not in the store.

@@ -214,7 +214,7 @@ class Records:
 
     def remember(self, run: Run | None) -> None:
         """Take up a run that was read elsewhere."""
-        if run is not None:
+        if run is not None and self._runs.get(run.run_id) is not run:
             self._runs[run.run_id] = run
             for span_id in (run.span_id, *(each.span_id for each in (*run.inputs, *run.outputs))):
                 self._spans[run.trace_id, span_id] = run

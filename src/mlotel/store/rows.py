@@ -37,7 +37,6 @@ STATES = ("open", "ok", "failed", "cancelled")
 # Flags of an I/O row.
 OUTPUT, EMPTY = 1, 2
 _NUMBER, _TWO_NUMBERS = struct.Struct(">q"), struct.Struct(">qq")
-_UNSIGNED = (1 << 64) - 1
 
 
 class Place(NamedTuple):
@@ -170,14 +169,14 @@ def span_number(span_id: str) -> int:
 
 def span_hex(number: int) -> str:
     """The 16 hex digits of a span's number."""
-    return f"{number & _UNSIGNED:016x}"
+    return _NUMBER.pack(number).hex()
 
 
 def ids_of(row: RunRow) -> tuple[str, str, str]:
     """Run id, trace id and span id of a run, in hex."""
-    return run_id_of(row), span_hex(row.trace_hi or 0) + span_hex(row.trace_lo or 0), span_hex(row.span or 0)
+    return run_id_of(row), _TWO_NUMBERS.pack(row.trace_hi or 0, row.trace_lo or 0).hex(), span_hex(row.span or 0)
 
 
 def run_id_of(row: RunRow) -> str:
     """Run id of a run, in hex."""
-    return f"{row.run_hi & _UNSIGNED:016x}{row.run_lo & _UNSIGNED:016x}"
+    return _TWO_NUMBERS.pack(row.run_hi, row.run_lo).hex()

@@ -22,6 +22,8 @@ Sizes = dict[str, tuple[int, int]]
 _SUFFIXES = (".jsonl", ".json")
 _BUFFER = 2**18
 _FILES_OPEN = 32
+# What a run read and wrote follows each other in a file: it is read by one call of the system.
+_AHEAD = 2**15
 _DAY_S = 86_400
 _SEGMENT_NAME = re.compile(r"(\d{4}-\d\d-\d\d)-([0-9a-f]{8})-(\d+)-[0-9a-f]+\.jsonl")
 
@@ -92,6 +94,7 @@ class Segments:
         self._files: dict[str, int] = {}
         self._by_number: dict[int, str] = {}
         self._heard: dict[tuple[str, int], int | None] = {}
+        self._ahead = (-1, 0, b"")  # segment, first byte, what stands there
         self.settle()
 
     def __del__(self) -> None:
@@ -102,11 +105,12 @@ class Segments:
         for fd in self._files.values():
             with contextlib.suppress(OSError):
                 os.close(fd)
-        self._files.clear()
+        self.abandon()
 
     def abandon(self) -> None:
         """Forget the open files without closing them: their descriptors may be those of other files by now."""
         self._files.clear()
+        self._ahead = (-1, 0, b"")
 
     def names(self) -> Iterable[str]:
         """The names of the files."""
@@ -189,10 +193,14 @@ class Segments:
                 self.close()
             # Kept open until `close`: opening costs more than reading one line.
             fd = self._files[name] = os.open(self.folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        line: bytes = _PREAD(fd, place.length, place.offset)
-        if len(line) != place.length:
+        segment, begin, ahead = self._ahead
+        if segment == place.segment and begin <= place.offset and place.offset + place.length <= begin + len(ahead):
+            return ahead[place.offset - begin : place.offset - begin + place.length]
+        ahead = _PREAD(fd, max(place.length, _AHEAD), place.offset)
+        if len(ahead) < place.length:
             raise OSError(f"{name} is shorter than it was")
-        return line
+        self._ahead = place.segment, place.offset, ahead
+        return ahead[: place.length]
 
     def is_torn(self, name: str, now_ns: int) -> bool:
         """Whether an unfinished last line of this file stays so, its writer being gone."""
