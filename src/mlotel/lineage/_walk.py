@@ -6,6 +6,7 @@ Each run and each artifact is visited once, so the walk takes time linear in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
 from mlotel.lineage._directions import Backward, Direction, Forward, io_id
@@ -94,12 +95,20 @@ class KnowsItsGaps(Protocol):
     def partial(self) -> bool: ...
 
 
+@runtime_checkable
+class _KnowsSnapshots(Protocol):
+    """A store that can answer a whole walk as of its beginning, so that what is written meanwhile tears no graph."""
+
+    def snapshot(self) -> AbstractContextManager[None]: ...
+
+
 def _walk(
     store: Store, directions: Sequence[Direction], root: Root, depth: int | None, within: Callable[[Run], bool]
 ) -> Lineage:
     graph = _Graph(root_id(root))
-    for direction in directions:
-        _explore(graph, direction, root, depth, within)
+    with store.snapshot() if isinstance(store, _KnowsSnapshots) else nullcontext():
+        for direction in directions:
+            _explore(graph, direction, root, depth, within)
     graph.partial |= isinstance(store, KnowsItsGaps) and store.partial
     return graph.lineage()
 

@@ -10,7 +10,7 @@ from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
 from mlotel.store.conditions import Condition
-from mlotel.store.index import Index
+from mlotel.store.index import Index, marks
 from mlotel.store.liveness import state_of_open_run
 from mlotel.store.otlp import LogRecord, Span
 from mlotel.store.parsing import BAD_SHAPE, Item, LineParser
@@ -99,8 +99,8 @@ class Assembly:
 
     def _whole(self, index: Index, rows: Sequence[RunRow]) -> dict[int, Run]:
         """The runs of rows, by the numbers of these."""
-        listed = ", ".join([str(row.id) for row in rows])
-        owners = dict(index.rows(f"SELECT id, run FROM io WHERE run IN ({listed}) AND entry = 0"))
+        runs = [row.id for row in rows]
+        owners = dict(index.rows(f"SELECT id, run FROM io WHERE run IN {marks(runs)} AND entry = 0", runs))
         inputs: defaultdict[int, list[Artifact]] = defaultdict(list)
         outputs: defaultdict[int, list[Artifact]] = defaultdict(list)
         for number, artifact in self.artifacts_by_number(index, sorted(owners)):
@@ -125,9 +125,13 @@ class Assembly:
 
     def heads_with_counts(self, index: Index, rows: Sequence[RunRow]) -> Iterator[RunHead]:
         """The runs of `rows` as lists show them, in their order."""
-        listed = ", ".join([str(row.id) for row in rows])
-        sql = f"SELECT run, flags & {OUTPUT}, count(*) FROM io WHERE run IN ({listed}) AND entry = 0 GROUP BY 1, 2"
-        counts = {(run, side): count for run, side, count in index.rows(sql)}
+        for first in range(0, len(rows), _CHUNK):
+            yield from self._heads_with_counts(index, rows[first : first + _CHUNK])
+
+    def _heads_with_counts(self, index: Index, rows: Sequence[RunRow]) -> Iterator[RunHead]:
+        runs = [row.id for row in rows]
+        sql = f"SELECT run, flags & {OUTPUT}, count(*) FROM io WHERE run IN {marks(runs)} AND entry = 0 GROUP BY 1, 2"
+        counts = {(run, side): count for run, side, count in index.rows(sql, runs)}
         for row in rows:
             reads, writes = counts.get((row.id, 0), 0), counts.get((row.id, OUTPUT), 0)
             try:
@@ -174,9 +178,10 @@ class Assembly:
         for first in range(0, len(numbers), _CHUNK):
             chunk = numbers[first : first + _CHUNK]
             found = {number: self._artifacts.get(number) for number in chunk}
-            missing = ", ".join([str(number) for number, artifact in found.items() if artifact is None])
+            missing = [number for number, artifact in found.items() if artifact is None]
             if missing:  # in the order of their numbers, which is mostly that of the lines
-                found |= {row.id: self._artifact(row) for row in index.io_rows(f"id IN ({missing})", order="id")}
+                rows = index.io_rows(f"id IN {marks(missing)}", missing, order="id")
+                found |= {row.id: self._artifact(row) for row in rows}
             yield from ((number, artifact) for number, artifact in found.items() if artifact is not None)
 
     def annotations(self, rows: Iterable[AnnotationRow]) -> Iterator[Annotation]:

@@ -7,13 +7,13 @@ order, it is that of each question by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from mlotel.model import Artifact, Run
 from mlotel.store.assembly import Assembly
-from mlotel.store.index import Index
+from mlotel.store.index import Index, marks
 from mlotel.store.rows import begins, digest_number, digest_range, flags_of, ids_of, span_number, trace_numbers
 
 __all__ = [
@@ -41,7 +41,7 @@ def runs_with_ids(index: Index, assembly: Assembly, run_ids: Iterable[str]) -> d
     asked = _by_number(run_ids, lambda run_id: trace_numbers(run_id.lower())[0])
     found: dict[str, Run] = {}
     for chunk in _chunks(asked):
-        for run in assembly.runs(index, index.run_rows(f"run_hi IN ({chunk})")):
+        for run in assembly.runs(index, index.run_rows(f"run_hi IN {marks(chunk)}", chunk)):
             found[run.run_id] = run
     return {key: found[key.lower()] for keys in asked.values() for key in keys if key.lower() in found}
 
@@ -52,11 +52,11 @@ def runs_of_spans(index: Index, assembly: Assembly, spans: Iterable[Span]) -> di
     found: dict[Span, Run] = {}
     for chunk in _chunks(asked):
         numbers: defaultdict[int, list[int]] = defaultdict(list)
-        for number, row_id in index.rows(
-            f"SELECT span, id FROM run WHERE span IN ({chunk}) UNION SELECT span, run FROM io WHERE span IN ({chunk})"
-        ):
+        spans_in = f"span IN {marks(chunk)}"
+        sql = f"SELECT span, id FROM run WHERE {spans_in} UNION SELECT span, run FROM io WHERE {spans_in}"
+        for number, row_id in index.rows(sql, (*chunk, *chunk)):
             numbers[row_id].append(number)
-        rows = index.run_rows(f"id IN ({_listed(numbers)})")
+        rows = index.run_rows(f"id IN {marks(numbers)}", (*numbers,))
         runs = {run.run_id: run for run in assembly.runs(index, rows)}
         for row in rows:
             run_id, trace_id, _ = ids_of(row)
@@ -71,9 +71,9 @@ def artifacts_with_digests(
 ) -> Iterator[Artifact]:
     """The reads or writes of whole digests, of each digest the latest first."""
     wanted = set(digests)
-    sides = _listed(flags_of(direction))
     for chunk in _chunks(_by_number(wanted, digest_number)):
-        for artifact in _artifacts(index, assembly, f"digest IN ({chunk}) AND flags IN ({sides})"):
+        where = f"digest IN {marks(chunk)} AND flags IN (?, ?)"
+        for artifact in _artifacts(index, assembly, where, (*chunk, *flags_of(direction))):
             if artifact.digest in wanted:
                 yield artifact
 
@@ -82,8 +82,9 @@ def digests_written_often(index: Index, digests: Iterable[str], more_than: int) 
     """Those of whole digests of which there are more writes than that; they are counted, and none is read."""
     asked, often = _by_number(set(digests), digest_number), set[str]()
     for chunk in _chunks(asked):
-        writes = f"SELECT digest FROM io WHERE digest IN ({chunk}) AND flags IN ({_listed(flags_of('output'))})"
-        for (number,) in index.rows(f"{writes} GROUP BY digest HAVING count(*) > {more_than}"):
+        writes = f"SELECT digest FROM io WHERE digest IN {marks(chunk)} AND flags IN (?, ?)"
+        parameters = (*chunk, *flags_of("output"), more_than)
+        for (number,) in index.rows(f"{writes} GROUP BY digest HAVING count(*) > ?", parameters):
             often.update(asked[number])
     return often
 
@@ -105,9 +106,9 @@ def latest_write(index: Index, assembly: Assembly, digest: str, until_ns: int | 
 
 def is_written_by_others(index: Index, assembly: Assembly, digest: str, run_id: str) -> bool:
     """Whether any run but this one wrote a whole digest."""
-    where = f"digest = ? AND flags IN ({_listed(flags_of('output'))})"
     own = index.rows("SELECT id FROM run WHERE run_hi = ? AND run_lo = ?", trace_numbers(run_id))
-    rows = index.io_rows(f"{where} AND run <> ?", (digest_number(digest), own[0][0] if own else 0), "time DESC")
+    parameters = (digest_number(digest), *flags_of("output"), own[0][0] if own else 0)
+    rows = index.io_rows("digest = ? AND flags IN (?, ?) AND run <> ?", parameters, "time DESC")
     return any(each.digest == digest for each in assembly.artifacts(rows))
 
 
@@ -142,7 +143,7 @@ def readers_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Itera
     """The artifacts that were read with a link to one of these spans, of each span the latest first."""
     wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
     for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
-        for artifact in _artifacts(index, assembly, f"link IN ({chunk})"):
+        for artifact in _artifacts(index, assembly, f"link IN {marks(chunk)}", chunk):
             if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) in wanted:
                 yield artifact
 
@@ -151,14 +152,15 @@ def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> It
     """The runs that were said to depend on a run of one of these spans, of each span the latest first."""
     wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
     for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
-        for run in assembly.runs(index, index.run_rows(f"id IN (SELECT run FROM dependency WHERE link IN ({chunk}))")):
+        where = f"id IN (SELECT run FROM dependency WHERE link IN {marks(chunk)})"
+        for run in assembly.runs(index, index.run_rows(where, chunk)):
             if any((link.trace_id, link.span_id) in wanted for link in run.dependencies):
                 yield run
 
 
-def _artifacts(index: Index, assembly: Assembly, where: str) -> Iterator[Artifact]:
+def _artifacts(index: Index, assembly: Assembly, where: str, parameters: Sequence[int]) -> Iterator[Artifact]:
     """Artifacts, the latest first. They are sorted here: to sort them SQLite would have to look up each row."""
-    numbers = sorted(number for (number,) in index.rows(f"SELECT id FROM io WHERE {where}"))
+    numbers = sorted(number for (number,) in index.rows(f"SELECT id FROM io WHERE {where}", parameters))
     found = list(assembly.artifacts_by_number(index, numbers))
     found.sort(key=lambda each: (each[1].time_ns, each[0]), reverse=True)
     return (artifact for _, artifact in found)
@@ -175,12 +177,8 @@ def _by_number(keys: Iterable[K], number_of: Callable[[K], int]) -> dict[int, li
     return asked
 
 
-def _chunks(numbers: Iterable[int]) -> Iterator[str]:
-    """Numbers as SQL lists them, so many at a time."""
+def _chunks(numbers: Iterable[int]) -> Iterator[Sequence[int]]:
+    """Numbers, so many at a time."""
     rest = iter(numbers)
     while chunk := list(islice(rest, _CHUNK)):
-        yield _listed(chunk)
-
-
-def _listed(numbers: Collection[int]) -> str:
-    return ", ".join(map(str, numbers))
+        yield chunk

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, SegmentRow
 
-__all__ = ["NOT_OK", "WRITES", "Index", "numbers"]
+__all__ = ["NOT_OK", "WRITES", "Index", "marks", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 8
@@ -286,6 +286,14 @@ class Index:
             execute("VACUUM")
             execute("PRAGMA temp_store = MEMORY")
             execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def marks(values: Sized) -> str:
+    """Return as many question marks as there are values, in parentheses as they stand after ``IN``.
+
+    SQLite need not parse numbers then, and finds the statement again that it prepared for as many.
+    """
+    return f"({', '.join('?' * len(values))})"
 
 
 def numbers(values: Iterable[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
+import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ def _question(
     @functools.wraps(method)
     def ask(self: IndexedStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
-            if not self._held:
+            if not self._held and not self._steady():
                 self._refresh()
             try:
                 answer = method(self, *args, **kwargs)
@@ -102,6 +103,7 @@ class IndexedStore(ABC):
     ) -> None:
         self._lock = SteadyLock()
         self._held = 0
+        self._thread = threading.local()
         self._clock = clock
         self._assembly = Assembly(line, clock, heard_from)
 
@@ -126,6 +128,28 @@ class IndexedStore(ABC):
                 yield
             finally:
                 self._held -= 1
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Answer this thread's questions within a ``with`` block by what had been taken up when it began.
+
+        New lines are looked for once and not for each question; again only where files were taken away meanwhile.
+        """
+        self._question_nothing()
+        outer = self._steady()
+        self._thread.steady = True
+        try:
+            yield
+        finally:
+            self._thread.steady = outer
+
+    @_question
+    def _question_nothing(self) -> None:
+        """Bring the index up to date, as any question does."""
+        return
+
+    def _steady(self) -> bool:
+        return getattr(self._thread, "steady", False)
 
     @abstractmethod
     def _refresh(self) -> object:
