@@ -9,6 +9,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from pipelines import Book, BookStore, Io
 from random_pipelines import books, dependencies
 from scipy import stats
@@ -154,7 +155,7 @@ def test_a_flagged_prediction_stands_behind_its_run_and_is_compared_with_all_pre
     ]
     flags = [("record:" + "a" * 16, NOW), ("record:" + "b" * 16, NOW + 1)]
 
-    found = review(Flagged(book, [replace(Annotation("flag", *each), run_id=runs[0].run_id) for each in flags]))
+    found = review(Flagged(book, [structs.replace(Annotation("flag", *each), run_id=runs[0].run_id) for each in flags]))
 
     assert counts(found) == {runs[0].run_id: (2, 998), models[0].run_id: (2, 998)}
     assert (found.flagged, found.unflagged) == (2, 998 + 1001)
@@ -236,7 +237,7 @@ def test_more_runs_than_are_compared_are_said_to_be_left_out(days):
 @given(books(), st.data())
 def test_the_counts_are_those_of_reachability_in_networkx(book, data):
     """Over random pipelines of three components, with any outputs flagged; SciPy has the p-values."""
-    book.made = [replace(run, component=f"component {i % 3}") for i, run in enumerate(book.made)]
+    book.made = [structs.replace(run, component=f"component {i % 3}") for i, run in enumerate(book.made)]
     writes = [(run, written) for run in book.made for written in run.outputs]
     numbers = data.draw(st.lists(st.integers(0, len(writes) - 1), unique=True)) if writes else []
     chosen = [writes[number] for number in numbers]

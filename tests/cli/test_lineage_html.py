@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import networkx
 import pytest
 from chromium import expect
+from msgspec.structs import replace
 from pipelines import Book, Io, digest
 
 from mlotel.cli.html import html

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 from pipelines import START, Book, BookStore, Io, digest, otlp_lines
 from random_pipelines import books, dependencies, touched
 

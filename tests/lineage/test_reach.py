@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import networkx as nx
 from hypothesis import given, settings
+from msgspec.structs import replace
 from pipelines import Book, BookStore, Io
 from random_pipelines import behind, books, dependencies, touched
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import networkx as nx
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 from pipelines import Book, BookStore, Io, digest
 from random_pipelines import behind, books, dependencies
 

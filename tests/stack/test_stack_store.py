@@ -8,11 +8,11 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from backends import eventually
+from msgspec.structs import replace
 
 from mlotel.model import Run
 from mlotel.store.files import FileStore

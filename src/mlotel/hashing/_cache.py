@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
+from msgspec import json
 
 from mlotel._forks import Lock, no_fork_meanwhile
 from mlotel.model import Fingerprint
@@ -118,26 +118,24 @@ class StatCache:
             self._entries[key] = identity, fingerprint
 
     def _load(self, path: str, algorithm: str, scope: str, identity: _Identity) -> Fingerprint | None:
-        import json
         import sqlite3
 
-        key = (_name_of(path), algorithm, scope, json.dumps(identity))
+        key = (_name_of(path), algorithm, scope, json.encode(identity).decode())
         try:
             with self._connected() as connection:
                 row = connection.execute(_SELECT, key).fetchone()
-            return None if row is None else Fingerprint(**json.loads(row[0]))
+            return None if row is None else Fingerprint(**json.decode(row[0]))
         except (sqlite3.Error, OSError, ValueError, TypeError):
             return None
 
     def _save(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:
-        import json
         import sqlite3
 
-        content = json.dumps({k: v for k, v in dataclasses.asdict(fingerprint).items() if v is not None})
+        content, identified = json.encode(fingerprint).decode(), json.encode(identity).decode()
         try:
             with self._connected() as connection:
                 connection.execute(_SCHEMA)
-                connection.execute(_INSERT, (_name_of(path), algorithm, scope, json.dumps(identity), content))
+                connection.execute(_INSERT, (_name_of(path), algorithm, scope, identified, content))
                 connection.execute(_PRUNE, (_PERSIST_ENTRIES,))
                 connection.commit()
         except (sqlite3.Error, OSError, ValueError):

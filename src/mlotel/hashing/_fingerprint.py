@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from mlotel import columnar
 from mlotel.errors import ArtifactError
 from mlotel.hashing._algorithms import content_digest, new_hasher
@@ -163,8 +165,6 @@ class Fingerprinter:
 
 
 def _with(result: Fingerprint, **changes: Any) -> Fingerprint:
-    from dataclasses import replace
-
     return replace(result, **changes)
 
 
