@@ -107,7 +107,7 @@ class Assembly:
             side = outputs if artifact.direction == "output" else inputs
             side[owners[number]].append(artifact)
         found: dict[int, Run] = {}
-        for row in rows:
+        for row in sorted(rows, key=_place):
             try:
                 run = self._run(row, sorted(inputs[row.id], key=_time), sorted(outputs[row.id], key=_time))
             except BAD_SHAPE:
@@ -132,13 +132,14 @@ class Assembly:
         runs = [row.id for row in rows]
         sql = f"SELECT run, flags & {OUTPUT}, count(*) FROM io WHERE run IN {marks(runs)} AND entry = 0 GROUP BY 1, 2"
         counts = {(run, side): count for run, side, count in index.rows(sql, runs)}
-        for row in rows:
+        found: dict[int, RunHead] = {}
+        for row in sorted(rows, key=_place):
             reads, writes = counts.get((row.id, 0), 0), counts.get((row.id, OUTPUT), 0)
             try:
                 place = Place(row.end_segment or 0, row.end_offset or 0, row.end_length or 0)
                 span = self.span(place, row.span or 0) if row.by_span else None
                 if span is not None:
-                    yield head_of_span(
+                    found[row.id] = head_of_span(
                         span,
                         run_id=run_id_of(row),
                         state=STATES[row.state],
@@ -146,9 +147,10 @@ class Assembly:
                         counts=(reads, writes),
                     )
                 elif (run := self._run(row, (), ())) is not None:
-                    yield head_of(run, reads, writes)
+                    found[row.id] = head_of(run, reads, writes)
             except BAD_SHAPE:
                 continue
+        yield from (found[row.id] for row in rows if row.id in found)
 
     def keep(self, rows: Sequence[RunRow], where: Sequence[Condition]) -> Sequence[RunRow]:
         """Those of `rows` for whose runs `where` holds, as far as that can be told without what they read and wrote."""
@@ -304,6 +306,11 @@ class Assembly:
             self._artifacts.clear()
         self._artifacts[row.id] = artifact
         return artifact
+
+
+def _place(row: RunRow) -> tuple[int, int]:
+    """Where a run's last line stands: lines are read ahead, so it is best to go through a file from front to back."""
+    return row.end_segment or row.start_segment or 0, row.end_offset or row.start_offset or 0
 
 
 def _time(artifact: Artifact) -> int:
