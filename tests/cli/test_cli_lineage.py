@@ -10,13 +10,14 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pipelines import Book, Io, digest
 
 from mlotel.cli.mermaid import mermaid
 from mlotel.cli.options import time_option
 from mlotel.cli.text import clean
 from mlotel.lineage import node_id
-from mlotel.model import Artifact, Edge, Lineage, Run
+from mlotel.model import Artifact, Edge, Lineage
 
 SECOND = 1_000_000_000
 
@@ -231,7 +232,7 @@ def test_no_name_becomes_a_part_of_the_flowchart(name, component, found_by, part
     """Whatever things are called, each line is a node, an arrow or ours, and the labels read as the names do."""
     book = Book()
     run = book.run(component or "c", [Io("content", name=name or "n")])
-    run = Run(**{**{field: getattr(run, field) for field in run.__dataclass_fields__}, "state": found_by})
+    run = replace(run, state=found_by)
     artifact: Artifact = run.inputs[0]
     edge = Edge(node_id(artifact), run.run_id, "read", found_by)
 
