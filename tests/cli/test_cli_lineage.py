@@ -17,7 +17,7 @@ from mlotel.cli.mermaid import mermaid
 from mlotel.cli.options import time_option
 from mlotel.cli.text import clean
 from mlotel.lineage import node_id
-from mlotel.model import Artifact, Edge, Lineage
+from mlotel.model import Artifact, Edge, Lineage, Run
 
 SECOND = 1_000_000_000
 
