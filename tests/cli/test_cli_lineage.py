@@ -6,8 +6,8 @@ import contextlib
 import html
 import re
 
+import click
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -170,7 +170,7 @@ def test_times_are_moments_or_how_long_ago(text, expected):
 @given(st.text())
 def test_any_text_is_a_time_or_bad_usage(text):
     """No text makes it fail otherwise."""
-    with contextlib.suppress(typer.BadParameter):
+    with contextlib.suppress(click.BadParameter):
         assert isinstance(time_option(text), int)
 
 

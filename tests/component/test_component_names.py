@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 import mlotel
-from mlotel.cli.app import build_app
+from mlotel.cli.app import app
 from mlotel.errors import ConfigurationError, InvalidNameError
 from mlotel.testing import capture
 
@@ -105,10 +105,10 @@ def test_odd_names_pass_through_store_and_command_line(script: Any, tmp_path: Pa
         """
     )
     environment = {"MLOTEL_STORE": str(tmp_path / "store")}
-    result = CliRunner().invoke(build_app(), ["runs", "--format", "json", "--limit", "100"], env=environment)
+    result = CliRunner().invoke(app, ["runs", "--format", "json", "--limit", "100"], env=environment)
     assert result.exit_code == 0, result.output
     runs = json.loads(result.stdout)
     assert [run["component"] for run in reversed(runs)] == ODD_NAMES
     assert [run["pipeline"] for run in reversed(runs)] == ODD_NAMES
     assert [run["outputs"][0]["name"] for run in reversed(runs)] == ODD_NAMES
-    assert CliRunner().invoke(build_app(), ["runs", "--limit", "100"], env=environment).exit_code == 0
+    assert CliRunner().invoke(app, ["runs", "--limit", "100"], env=environment).exit_code == 0

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = ("numpy", "opentelemetry.sdk", "opentelemetry.exporter", "orjson", "pandas", "prometheus_client", "pyarrow")
-HEAVY += ("rich", "sklearn", "sqlite3", "typer")
+HEAVY += ("rich", "sklearn", "sqlite3", "click")
 
 
 @pytest.mark.parametrize("module", ["mlotel", "mlotel.errors", "mlotel.model", "mlotel.semconv"])

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mlotel.cli.app import build_app, main
+from mlotel.cli.app import app, main
 
-__all__ = ["build_app", "main"]
+__all__ = ["app", "main"]

@@ -1,23 +1,42 @@
-"""What the shell is offered where a component is asked for."""
+"""`mlotel completion`, and what the shell is offered where a component is asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import click
 
 from mlotel.errors import MlotelError
 
-__all__ = ["complete_component"]
+__all__ = ["command", "complete_component"]
 
 
-def complete_component(ctx: Any, incomplete: str) -> Sequence[str]:
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Print a script by which a shell completes commands, options, and the names of components.
+
+    Evaluate it where the shell starts (~/.bashrc or ~/.zshrc); fish reads ~/.config/fish/completions/mlotel.fish.
+
+    Example: eval "$(mlotel completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    from mlotel.cli.app import app
+
+    kind = get_completion_class(shell)
+    if kind is None:  # this release of click knows another set of shells
+        raise click.BadParameter(f"click knows no completion for {shell}")
+    click.echo(kind(app, {}, "mlotel", "_MLOTEL_COMPLETE").source())
+
+
+def complete_component(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the components that begin so, as far as the index of the embedded store knows them already.
 
     Args:
-        ctx: the command line so far, as typer has it.
+        ctx: the command line so far, as click has it.
         incomplete: what is typed of the name.
     """
     from mlotel.store.files import FileStore

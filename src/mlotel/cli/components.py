@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
     nearest,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import Column, caption, print_table, state_text
@@ -34,19 +33,22 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+@click.command()
+@click.option("--owner", metavar="NAME", help="Only components of this owner.")
+@click.option("--tag", metavar="TAG", help="Only components with this tag.")
+@since_option
+@until_option
+@format_option
+@store_options
 def command(
-    owner: Annotated[
-        str | None, typer.Option("--owner", metavar="NAME", help="Only components of this owner.", show_default=False)
-    ] = None,
-    tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TAG", help="Only components with this tag.", show_default=False)
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    owner: str | None,
+    tag: str | None,
+    since: str | None,
+    until: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """List the components that ran: how often, how it went, how long it takes, who owns them.
 

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from mlotel.cli.text import clean
 
 __all__ = ["command"]
 
 
+@click.command()
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("dashboards"),
+    metavar="FOLDER",
+    help="Where the files go; the folder is made.",
+)
+@click.option(
+    "--selector",
+    multiple=True,
+    metavar='LABEL="VALUE"',
+    help='A matcher for every query of scraped series, as PromQL writes it: cluster="eu". Any number of times.',
+)
+@click.option(
+    "--recorded-selector",
+    multiple=True,
+    metavar='LABEL="VALUE"',
+    help="The same for what Prometheus makes itself: series that the rules record, alerts, and `up`.",
+)
+@click.option("--objective", type=float, default=0.99, metavar="SHARE", help="The share of runs that should succeed.")
+@click.option(
+    "--job",
+    multiple=True,
+    metavar="NAME",
+    help="A scrape job of Prometheus whose targets have to be up. Default: mlotel and otelcol.",
+)
 def command(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go; the folder is made.")
-    ] = Path("dashboards"),
-    selector: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--selector",
-            metavar='LABEL="VALUE"',
-            help='A matcher for every query of scraped series, as PromQL writes it: cluster="eu". Any number of times.',
-            show_default=False,
-        ),
-    ] = None,
-    recorded_selector: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--recorded-selector",
-            metavar='LABEL="VALUE"',
-            help="The same for what Prometheus makes itself: series that the rules record, alerts, and `up`.",
-            show_default=False,
-        ),
-    ] = None,
-    objective: Annotated[
-        float, typer.Option("--objective", metavar="SHARE", help="The share of runs that should succeed.")
-    ] = 0.99,
-    job: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--job",
-            metavar="NAME",
-            help="A scrape job of Prometheus whose targets have to be up. Default: mlotel and otelcol.",
-            show_default=False,
-        ),
-    ] = None,
+    output: Path, selector: Sequence[str], recorded_selector: Sequence[str], objective: float, job: Sequence[str]
 ) -> None:
     """Write the dashboards of pipeline health, drift, one component and lineage as JSON that Grafana reads.
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OpenedStore,
     OutputFormat,
-    StoreOption,
-    TempoOption,
+    format_option,
     nearest,
     open_store,
+    store_options,
 )
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, describe_run, extent, print_table
@@ -48,24 +47,24 @@ _UNITS: dict[str, Callable[[float], str]] = {
 }
 
 
+@click.command()
+@click.argument("first", metavar="RUN", shell_complete=complete_component)
+@click.argument("second", required=False, metavar="[RUN]")
+@format_option
+@store_options
 def command(
-    first: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run by its id (4 digits or more), or alone a component: its last two runs.",
-            autocompletion=complete_component,
-        ),
-    ],
-    second: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="The run that it is compared with.", show_default=False)
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    first: str,
+    second: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Show what differs between two runs, and first what of it is the likeliest explanation.
+
+    RUN: A run by its id (4 digits or more), or alone a component: its last two runs.
+
+    RUN: The run that it is compared with.
 
     Example: mlotel diff 3f9a12c4 7be01d55
     """

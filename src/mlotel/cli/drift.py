@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from mlotel.cli.options import OneOf
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, print_table
 from mlotel.cli.text import amount, clean
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["ALARM", "DriftFormat", "FeatureOption", "KindOption", "command", "declared"]
+__all__ = ["ALARM", "DriftFormat", "command", "declared", "feature_option", "kind_option"]
 
 ALARM = 3
 """Exit code where something changed that matters."""
@@ -34,56 +35,50 @@ class DriftFormat(StrEnum):
     HTML = "html"
 
 
-FeatureOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--feature",
-        metavar="COLUMN",
-        help="Watch this column; given several times, these. By default all but dates, timestamps, lists and bytes.",
-        show_default=False,
-    ),
-]
-KindOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--kind",
-        metavar="COLUMN=KIND",
-        help="Take a column as numeric or categorical, where its type does not tell: --kind hour=categorical.",
-        show_default=False,
-    ),
-]
+feature_option = click.option(
+    "--feature",
+    multiple=True,
+    metavar="COLUMN",
+    help="Watch this column; given several times, these. By default all but dates, timestamps, lists and bytes.",
+)
+kind_option = click.option(
+    "--kind",
+    multiple=True,
+    metavar="COLUMN=KIND",
+    help="Take a column as numeric or categorical, where its type does not tell: --kind hour=categorical.",
+)
 
 
+@click.command()
+@click.argument("reference", metavar="REF")
+@click.argument("current", metavar="CUR")
+@click.option("--segment", metavar="NAME", help="Compare with this segment of a saved reference.")
+@feature_option
+@kind_option
+@click.option("--delta", type=click.FloatRange(min=0), default=0.02, help="The PSI that is tolerated.")
+@click.option(
+    "--format",
+    "-f",
+    "output_format",
+    type=OneOf(DriftFormat),
+    default="table",
+    help="A table to read, JSON for programs, or a page for a browser with the distributions.",
+)
 def command(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="REF",
-            help="What data looked like: a table (Parquet, CSV, Feather, or a folder of those), or a reference that "
-            "`mlotel reference` saved (.json).",
-            show_default=False,
-        ),
-    ],
-    current: Annotated[
-        str, typer.Argument(metavar="CUR", help="The table, or folder, that is judged.", show_default=False)
-    ],
-    segment: Annotated[
-        str | None,
-        typer.Option(
-            "--segment", metavar="NAME", help="Compare with this segment of a saved reference.", show_default=False
-        ),
-    ] = None,
-    feature: FeatureOption = None,
-    kind: KindOption = None,
-    delta: Annotated[float, typer.Option("--delta", min=0, help="The PSI that is tolerated.")] = 0.02,
-    output_format: Annotated[
-        DriftFormat,
-        typer.Option(
-            "--format", "-f", help="A table to read, JSON for programs, or a page for a browser with the distributions."
-        ),
-    ] = DriftFormat.TABLE,
+    reference: str,
+    current: str,
+    segment: str | None,
+    feature: Sequence[str],
+    kind: Sequence[str],
+    delta: float,
+    output_format: DriftFormat,
 ) -> None:
     """Compare data with a reference. The exit code is 3 where something changed that matters, and 0 where nothing did.
+
+    REF: What data looked like: a table (Parquet, CSV, Feather, or a folder of those), or a reference that `mlotel
+    reference` saved (.json).
+
+    CUR: The table, or folder, that is judged.
 
     Example: mlotel drift train.parquet today.parquet
     """
@@ -107,14 +102,14 @@ def command(
     else:
         _print(make_console(), result)
     if result.alarm:
-        raise typer.Exit(ALARM)
+        raise click.exceptions.Exit(ALARM)
 
 
 def declared(kinds: Sequence[str] | None) -> dict[str, str] | None:
     """Return what was said by options COLUMN=KIND, None if nothing was.
 
     Raises:
-        typer.BadParameter: one of them is not of this form.
+        click.BadParameter: one of them is not of this form.
     """
     if not kinds:
         return None
@@ -122,7 +117,7 @@ def declared(kinds: Sequence[str] | None) -> dict[str, str] | None:
     for each in kinds:
         column, equals, kind = each.rpartition("=")
         if not equals or not column:
-            raise typer.BadParameter(f"{each!r} is not COLUMN=KIND: --kind hour=categorical")
+            raise click.BadParameter(f"{each!r} is not COLUMN=KIND: --kind hour=categorical")
         found[column] = kind
     return found
 

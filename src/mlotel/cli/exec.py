@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
+import click
 import orjson
-import typer
 
 from mlotel import provenance
+from mlotel.cli.options import OneOf
 from mlotel.cli.output import complain
 from mlotel.semconv import attributes as A
 
@@ -52,43 +53,54 @@ class Stopped(BaseException):
         self.number = number
 
 
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("arguments", nargs=-1, required=True, metavar="CMD...")
+@click.option("--component", "-c", required=True, metavar="NAME", help="What the step is called.")
+@click.option("--pipeline", metavar="NAME", help="The pipeline it is part of.")
+@click.option("--version", metavar="TEXT", help="The version of the step.")
+@click.option(
+    "--param", "-p", multiple=True, metavar="KEY=VALUE", help="A parameter; numbers, true and false are taken as such."
+)
+@click.option(
+    "--input",
+    "-i",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or folder that the command reads.",
+)
+@click.option(
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or folder that the command writes.",
+)
+@click.option(
+    "--on-retracted",
+    type=OneOf(OnRetracted),
+    default="warn",
+    help="Whether an input with a retracted label whose time is up is told of, or stops the run.",
+)
 def command(
-    arguments: Annotated[
-        list[str], typer.Argument(metavar="CMD...", help="The command and its arguments.", show_default=False)
-    ],
-    component: Annotated[
-        str, typer.Option("--component", "-c", metavar="NAME", help="What the step is called.", show_default=False)
-    ],
-    pipeline: Annotated[
-        str | None, typer.Option("--pipeline", metavar="NAME", help="The pipeline it is part of.")
-    ] = None,
-    version: Annotated[str | None, typer.Option("--version", metavar="TEXT", help="The version of the step.")] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", "-p", metavar="KEY=VALUE", help="A parameter; numbers, true and false are taken as such."
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", metavar="PATH", help="A file or folder that the command reads."),
-    ] = None,
-    outputs: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="PATH", help="A file or folder that the command writes."),
-    ] = None,
-    on_retracted: Annotated[
-        OnRetracted,
-        typer.Option(
-            "--on-retracted",
-            help="Whether an input with a retracted label whose time is up is told of, or stops the run.",
-        ),
-    ] = OnRetracted.WARN,
+    arguments: Sequence[str],
+    component: str,
+    pipeline: str | None,
+    version: str | None,
+    param: Sequence[str],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    on_retracted: OnRetracted,
 ) -> None:
     """Run a command as a run of a component, and exit as it does.
 
     Inputs are digested before, outputs after. The command finds its trace context in TRACEPARENT. Of its command line
     the program's name alone is recorded; CPU time and peak memory are the command's.
+
+    CMD: The command and its arguments.
 
     Example: mlotel exec --component clean --input raw.csv --output clean.csv -- ./clean.sh raw.csv clean.csv
     """
@@ -98,13 +110,13 @@ def command(
     # As start_component does it, but the code of the step is the program's (if it is a script), not this module's
     step = new_component(component, version=version, pipeline=pipeline, on_retracted=on_retracted.value)
     run = step._start(params, shutil.which(arguments[0]))
-    raise typer.Exit(_run(run, arguments, inputs or [], outputs or []))
+    raise click.exceptions.Exit(_run(run, arguments, inputs or [], outputs or []))
 
 
 def _parameter(text: str) -> tuple[str, str | bool | int | float]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--param")
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--param")
     try:
         parsed = orjson.loads(value)
     except orjson.JSONDecodeError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
+from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.sections import error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
@@ -34,21 +35,15 @@ _CONTAINER = ("container", "container_id", "image")
 _KUBERNETES = ("cluster", "namespace", "node", "deployment", "cronjob", "job", "pod")
 
 
-def command(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run id, trace id or span id, or its first 4 digits or more; record:KEY is the run of the latest "
-            "prediction for that record.",
-        ),
-    ],
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
-) -> None:
+@click.command()
+@click.argument("run", metavar="RUN")
+@format_option
+@store_options
+def command(run: str, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None) -> None:
     """Answer what a run was, when, where and how it ran, and say what nobody recorded.
+
+    RUN: A run id, trace id or span id, or its first 4 digits or more; record:KEY is the run of the latest prediction
+    for that record.
 
     Example: mlotel explain 3f9a12c4
     """

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
-    LimitOption,
     OpenedStore,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
+    limit_option,
     nearest,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_runs
 from mlotel.cli.text import clean, number
-from mlotel.cli.where import WhereOption, conditions_of
+from mlotel.cli.where import WhereCommand, conditions_of, where_option
 from mlotel.documents import run_document
 from mlotel.errors import QueryError, RunNotFoundError, unknown_component
 from mlotel.lineage import component_names
@@ -40,24 +38,28 @@ _LOOKED_AT = 200
 _NO_TEMPO = "--traceql is a query to Tempo: say which one with --tempo URL, or use --where"
 
 
+@click.command(cls=WhereCommand)
+@where_option
+@since_option
+@until_option
+@limit_option
+@click.option(
+    "--traceql",
+    metavar="QUERY",
+    help="With --tempo: runs that this TraceQL query selects a span of; it is sent as it is.",
+)
+@format_option
+@store_options
 def command(
-    where: WhereOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: LimitOption = 20,
-    traceql: Annotated[
-        str | None,
-        typer.Option(
-            "--traceql",
-            metavar="QUERY",
-            help="With --tempo: runs that this TraceQL query selects a span of; it is sent as it is.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    where: Sequence[str],
+    since: str | None,
+    until: str | None,
+    limit: int,
+    traceql: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Find the runs for which all conditions hold, latest first.
 

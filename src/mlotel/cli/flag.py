@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
 
-import typer
+import click
 
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
-from mlotel.cli.said import AuthorOption, WhyOption, annotated, report
+from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
+from mlotel.cli.said import annotated, author_option, report, why_option
 
 __all__ = ["flag_command", "unflag_command"]
 
-_WhatArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="WHAT...",
-        help="Artifacts, runs (which stand for all their outputs) or record:KEY (predictions), named as for "
-        "`mlotel lineage`.",
-        show_default=False,
-    ),
-]
+_what_argument = click.argument("what", nargs=-1, required=True, metavar="WHAT...")
 
 
+@click.command()
+@_what_argument
+@why_option
+@author_option
+@format_option
+@store_options
 def flag_command(
-    what: _WhatArgument,
-    why: WhyOption = "",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: Sequence[str],
+    why: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Flag outputs as wrong: artifacts, all that a run wrote, or predictions. `mlotel review` tells what they share.
+
+    WHAT: Artifacts, runs (which stand for all their outputs) or record:KEY (predictions), named as for `mlotel
+    lineage`.
 
     Example: mlotel flag out/scores.parquet --why "customers complain"
     """
@@ -42,16 +44,25 @@ def flag_command(
         report([each for one in what for each in flag(one, why, store=place, author=author)], output_format)
 
 
+@click.command()
+@_what_argument
+@why_option
+@author_option
+@format_option
+@store_options
 def unflag_command(
-    what: _WhatArgument,
-    why: WhyOption = "",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: Sequence[str],
+    why: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Take flags back.
+
+    WHAT: Artifacts, runs (which stand for all their outputs) or record:KEY (predictions), named as for `mlotel
+    lineage`.
 
     Example: mlotel unflag out/scores.parquet --why "the report was wrong, not the scores"
     """

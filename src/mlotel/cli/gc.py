@@ -6,11 +6,10 @@ import sys
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from mlotel.cli.options import FormatOption, OutputFormat
+from mlotel.cli.options import OutputFormat, format_option
 from mlotel.cli.output import complain, print_json
 from mlotel.cli.text import amount, bytes_
 from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError
@@ -18,34 +17,23 @@ from mlotel.errors import ConfigurationError, QueryError, StoreNotFoundError
 __all__ = ["command"]
 
 
+@click.command()
+@click.option("--keep", metavar="TIME", help="Days that ended longer ago than this go: 90d, 12w.")
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    help="The oldest days go until the store is no larger than this: 5GB, 500MB, 1.5GiB. Today and yesterday stay.",
+)
+@click.option("--dry-run", is_flag=True, help="Remove nothing, and say what would go.")
+@format_option
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The .mlotel folder. Default: MLOTEL_STORE, else the nearest .mlotel folder upwards.",
+)
 def command(
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            "--keep", metavar="TIME", help="Days that ended longer ago than this go: 90d, 12w.", show_default=False
-        ),
-    ] = None,
-    max_size: Annotated[
-        str | None,
-        typer.Option(
-            "--max-size",
-            metavar="SIZE",
-            help="The oldest days go until the store is no larger than this: 5GB, 500MB, 1.5GiB. Today and yesterday "
-            "stay.",
-            show_default=False,
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, and say what would go.")] = False,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            "--store",
-            metavar="PATH",
-            help="The .mlotel folder. Default: MLOTEL_STORE, else the nearest .mlotel folder upwards.",
-            show_default=False,
-        ),
-    ] = None,
+    keep: str | None, max_size: str | None, dry_run: bool, output_format: OutputFormat, store: Path | None
 ) -> None:
     """Remove what is old from the embedded store, while others write to it and read it.
 
@@ -73,7 +61,7 @@ def command(
         )
     if most is not None and done.size > most:
         complain(f"the store is larger than {max_size}: today, yesterday and what still runs are not removed")
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _age(said: str) -> timedelta:

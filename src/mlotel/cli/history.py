@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OpenedStore,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, caption, counted, print_table, state_text
@@ -37,39 +35,36 @@ _NUMBER = r"(-?[0-9]{1,18})"
 _SLICE = re.compile(rf"{_NUMBER}?:{_NUMBER}?(?::{_NUMBER}?)?")
 
 
+@click.command()
+@click.argument("component", metavar="COMPONENT", shell_complete=complete_component)
+@since_option
+@until_option
+@click.option(
+    "--index",
+    "-i",
+    metavar="SLICE",
+    help="Which of the runs, as Python counts: 0 is the first, -1 the latest, -3: the last three, ::100 each "
+    "hundredth.",
+)
+@click.option(
+    "--limit", "-n", type=click.IntRange(min=1), help="How many runs, latest first: 20 unless --index says which."
+)
+@format_option
+@store_options
 def command(
-    component: Annotated[
-        str,
-        typer.Argument(
-            metavar="COMPONENT",
-            help="The component's name.",
-            show_default=False,
-            autocompletion=complete_component,
-        ),
-    ],
-    since: SinceOption = None,
-    until: UntilOption = None,
-    index: Annotated[
-        str | None,
-        typer.Option(
-            "--index",
-            "-i",
-            metavar="SLICE",
-            help="Which of the runs, as Python counts: 0 is the first, -1 the latest, -3: the last three, ::100 each "
-            "hundredth.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", "-n", min=1, help="How many runs, latest first: 20 unless --index says which."),
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    component: str,
+    since: str | None,
+    until: str | None,
+    index: str | None,
+    limit: int | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """List the runs of one component, latest first, with what may have changed between them.
+
+    COMPONENT: The component's name.
 
     Example: mlotel history train --since 7d
     """

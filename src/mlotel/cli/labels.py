@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.annotation_documents import known_labels_document, labels_document, touched_document
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OpenedStore,
     OutputFormat,
-    StoreOption,
-    TempoOption,
+    format_option,
     open_store,
+    store_options,
 )
 from mlotel.cli.output import make_console, print_json
-from mlotel.cli.said import AuthorOption, WhyOption, annotated, report
+from mlotel.cli.said import annotated, author_option, report, why_option
 from mlotel.cli.tables import Column, caption, print_table, state_text
 from mlotel.cli.text import amount, clean, short_digest, short_id, when
 from mlotel.errors import QueryError
@@ -37,30 +36,32 @@ __all__ = ["label_command", "labels_command", "restore_command", "retract_comman
 
 _SHOWN = 20
 
-_WhatArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="WHAT",
-        help="An artifact, or a run (whose outputs it then is on), named as for `mlotel lineage`.",
-        show_default=False,
-    ),
-]
-_LabelArgument = Annotated[
-    str, typer.Argument(metavar="LABEL", help="The label, 1 to 255 characters.", show_default=False)
-]
+_what_argument = click.argument("what", metavar="WHAT")
+_label_argument = click.argument("label", metavar="LABEL")
 
 
+@click.command()
+@_what_argument
+@_label_argument
+@why_option
+@author_option
+@format_option
+@store_options
 def label_command(
-    what: _WhatArgument,
-    label: _LabelArgument,
-    why: WhyOption = "",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: str,
+    label: str,
+    why: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Give an artifact, or all that a run wrote, a label. What is derived from it bears the label too.
+
+    WHAT: An artifact, or a run (whose outputs it then is on), named as for `mlotel lineage`.
+
+    LABEL: The label, 1 to 255 characters.
 
     Example: mlotel label raw/customers.parquet customer-17
     """
@@ -70,17 +71,28 @@ def label_command(
         report(give(what, label, why, store=annotated(opened), author=author), output_format)
 
 
+@click.command()
+@_what_argument
+@_label_argument
+@why_option
+@author_option
+@format_option
+@store_options
 def unlabel_command(
-    what: _WhatArgument,
-    label: _LabelArgument,
-    why: WhyOption = "",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: str,
+    label: str,
+    why: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Take a label from what was given it.
+
+    WHAT: An artifact, or a run (whose outputs it then is on), named as for `mlotel lineage`.
+
+    LABEL: The label, 1 to 255 characters.
 
     Example: mlotel unlabel raw/customers.parquet customer-17
     """
@@ -90,21 +102,16 @@ def unlabel_command(
         report(unlabel(what, label, why, store=annotated(opened), author=author), output_format)
 
 
+@click.command()
+@click.argument("what", required=False, metavar="[WHAT]")
+@format_option
+@store_options
 def labels_command(
-    what: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="WHAT",
-            help="An artifact or a run, named as for `mlotel lineage`; without it all labels are listed.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: str | None, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None
 ) -> None:
     """List the labels that something bears, by itself or by what it was made from, or all labels.
+
+    WHAT: An artifact or a run, named as for `mlotel lineage`; without it all labels are listed.
 
     Example: mlotel labels out/scores.parquet
     """
@@ -126,28 +133,34 @@ def labels_command(
         caption(console, opened)
 
 
+@click.command()
+@_label_argument
+@why_option
+@click.option(
+    "--deadline",
+    default="30d",
+    metavar="TIME",
+    help="When what bears it may be read no longer: how long from now (30d, 12h; 0d is at once), RFC 3339, or never.",
+)
+@author_option
+@format_option
+@store_options
 def retract_command(
-    label: _LabelArgument,
-    why: WhyOption = "",
-    deadline: Annotated[
-        str,
-        typer.Option(
-            "--deadline",
-            metavar="TIME",
-            help="When what bears it may be read no longer: how long from now (30d, 12h; 0d is at once), RFC 3339, or "
-            "never.",
-        ),
-    ] = "30d",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    label: str,
+    why: str,
+    deadline: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Retract a label, and list everything that bears it: artifacts, models, runs and how much these predicted.
 
     Runs that read such an artifact warn from now on. After the deadline, those of components that were made with
     on_retracted="block" refuse to.
+
+    LABEL: The label, 1 to 255 characters.
 
     Example: mlotel retract customer-17 --why "consent withdrawn" --deadline 30d
     """
@@ -160,16 +173,24 @@ def retract_command(
         _print_touched(opened, touched_by(place, label), output_format)
 
 
+@click.command()
+@_label_argument
+@why_option
+@author_option
+@format_option
+@store_options
 def restore_command(
-    label: _LabelArgument,
-    why: WhyOption = "",
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    label: str,
+    why: str,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Take the retraction of a label back, and list what may be read again.
+
+    LABEL: The label, 1 to 255 characters.
 
     Example: mlotel restore customer-17 --why "retracted by mistake"
     """
@@ -187,7 +208,7 @@ def _deadline(text: str) -> timedelta | datetime | None:
     try:
         return parse_deadline(text)
     except QueryError as error:
-        raise typer.BadParameter(str(error), param_hint="--deadline") from None
+        raise click.BadParameter(str(error), param_hint="--deadline") from None
 
 
 def _print_known(console: Console, given: Sequence[Annotation], retracted: Mapping[str, Annotation]) -> None:

@@ -6,12 +6,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import typer
+import click
 
 from mlotel.cli.mermaid import mermaid
-from mlotel.cli.options import JaegerOption, StoreOption, TempoOption, open_store, time_range
+from mlotel.cli.options import OneOf, open_store, store_options, time_range
 from mlotel.cli.output import make_console, print_json, print_json_lines
 from mlotel.cli.record import print_record
 from mlotel.cli.tables import Column, caption, print_table, state_text
@@ -57,68 +58,62 @@ class LineageFormat(StrEnum):
     OPENLINEAGE = "openlineage"
 
 
+@click.command()
+@click.argument("what", metavar="WHAT")
+@click.option("--forward", is_flag=True, help="What it touched, instead of what it was made from.")
+@click.option("--both", is_flag=True, help="What it was made from and what it touched.")
+@click.option(
+    "--depth", "-d", type=click.IntRange(min=0), metavar="N", help="Go over N runs, each way; all of them if not given."
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Follow no run that began earlier: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d). Of the "
+    "predictions for a record, take none that was made earlier, and follow every run.",
+)
+@click.option("--until", metavar="TIME", help="Follow no run that began later.")
+@click.option(
+    "--format",
+    "-f",
+    "output_format",
+    type=OneOf(LineageFormat),
+    default="tree",
+    help="A tree or a table to read, JSON for programs, the text of a Mermaid flowchart, a page for a browser, or "
+    "OpenLineage events, one a line.",
+)
+@click.option(
+    "--send-trace",
+    "send",
+    is_flag=True,
+    help="Print no lineage but send it, as one trace of its own, to where OTEL_EXPORTER_OTLP_ENDPOINT says: Jaeger "
+    "then shows all of it at once.",
+)
+@store_options
 def command(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="A run id, trace id, digest, path or artifact name; an id or digest may be cut to 4 digits or more. "
-            "With run:, trace:, digest:, path: or name: in front it is taken as that alone. model:NAME[:VERSION] is a "
-            "model, record:KEY the latest prediction for that record.",
-            show_default=False,
-        ),
-    ],
-    forward: Annotated[
-        bool, typer.Option("--forward", help="What it touched, instead of what it was made from.")
-    ] = False,
-    both: Annotated[bool, typer.Option("--both", help="What it was made from and what it touched.")] = False,
-    depth: Annotated[
-        int | None,
-        typer.Option("--depth", "-d", min=0, metavar="N", help="Go over N runs, each way; all of them if not given."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            help="Follow no run that began earlier: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d). Of the "
-            "predictions for a record, take none that was made earlier, and follow every run.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="TIME", help="Follow no run that began later.", show_default=False),
-    ] = None,
-    output_format: Annotated[
-        LineageFormat,
-        typer.Option(
-            "--format",
-            "-f",
-            help="A tree or a table to read, JSON for programs, the text of a Mermaid flowchart, a page for a browser, "
-            "or OpenLineage events, one a line.",
-        ),
-    ] = LineageFormat.TREE,
-    send: Annotated[
-        bool,
-        typer.Option(
-            "--send-trace",
-            help="Print no lineage but send it, as one trace of its own, to where OTEL_EXPORTER_OTLP_ENDPOINT says: "
-            "Jaeger then shows all of it at once.",
-        ),
-    ] = False,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: str,
+    forward: bool,
+    both: bool,
+    depth: int | None,
+    since: str | None,
+    until: str | None,
+    output_format: LineageFormat,
+    send: bool,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Show everything that an output, or a run, was made from, or everything that it touched.
+
+    WHAT: A run id, trace id, digest, path or artifact name; an id or digest may be cut to 4 digits or more. With
+    run:, trace:, digest:, path: or name: in front it is taken as that alone. model:NAME[:VERSION] is a model,
+    record:KEY the latest prediction for that record.
 
     Example: mlotel lineage out/predictions.parquet
     """
     if forward and both:
-        raise typer.BadParameter("--forward is one way and --both is two: leave one of them out")
+        raise click.BadParameter("--forward is one way and --both is two: leave one of them out")
     if send and output_format not in (LineageFormat.TREE, LineageFormat.JSON):
-        raise typer.BadParameter("--send-trace prints no lineage: leave --format out, or take json")
+        raise click.BadParameter("--send-trace prints no lineage: leave --format out, or take json")
     since_ns, until_ns = time_range(since, until)
     with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
         if not opened.exists:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from mlotel.annotation_documents import annotation_document
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
+from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
-from mlotel.cli.said import AuthorOption, annotated, print_annotations, report
+from mlotel.cli.said import annotated, author_option, print_annotations, report
 from mlotel.cli.tables import caption
 from mlotel.lineage import resolve
 from mlotel.standing import said_of
@@ -17,26 +17,26 @@ from mlotel.standing import said_of
 __all__ = ["command"]
 
 
+@click.command()
+@click.argument("what", metavar="RUN")
+@click.argument("text", required=False, metavar="[TEXT]")
+@author_option
+@format_option
+@store_options
 def command(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run, or an artifact, named as for `mlotel lineage`.",
-            show_default=False,
-        ),
-    ],
-    text: Annotated[
-        str | None,
-        typer.Argument(metavar="TEXT", help="A note to add; without it the notes are listed.", show_default=False),
-    ] = None,
-    author: AuthorOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    what: str,
+    text: str | None,
+    author: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """List the notes about a run and what it read and wrote, latest first, or add one.
+
+    RUN: A run, or an artifact, named as for `mlotel lineage`.
+
+    TEXT: A note to add; without it the notes are listed.
 
     Example: mlotel notes 3f9a12c4 "trained without the July data"
     """

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-import typer
+import click
 
 from mlotel.cli.output import complain
 from mlotel.cli.text import amount
@@ -31,21 +31,23 @@ if TYPE_CHECKING:
     from mlotel.store.remote import RemoteStore
 
 __all__ = [
-    "FormatOption",
-    "JaegerOption",
-    "LimitOption",
+    "OneOf",
     "OpenedStore",
     "OutputFormat",
-    "SinceOption",
-    "StoreOption",
-    "TempoOption",
-    "UntilOption",
+    "format_option",
+    "limit_option",
     "nearest",
     "open_store",
+    "since_option",
+    "store_option",
+    "store_options",
     "time_option",
     "time_range",
+    "until_option",
 ]
 
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _LOOKED_BACK = 30 * 24 * 3600 * 10**9
 
@@ -57,73 +59,83 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
-StoreOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--store",
-        metavar="PATH",
-        help="The store to read: a .mlotel folder or an OTLP/JSON file. Default: MLOTEL_STORE, else the nearest "
-        ".mlotel folder upwards.",
-        show_default=False,
-    ),
-]
-JaegerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--jaeger",
-        metavar="URL",
-        help="Read Jaeger instead of a store: its gRPC query service, e.g. http://localhost:16685. Searches go back "
-        "30 days.",
-        show_default=False,
-    ),
-]
-TempoOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tempo",
-        metavar="URL",
-        help="Read Tempo instead of a store: its HTTP API, e.g. http://localhost:3200. Searches go back 30 days.",
-        show_default=False,
-    ),
-]
-FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="A table to read, or JSON for programs.")]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        help="Runs that began then or later: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d).",
-        show_default=False,
-    ),
-]
-UntilOption = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Runs that began then or earlier.", show_default=False),
-]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs, latest first.")]
+class OneOf(click.Choice[str]):
+    """The members of an enumeration, by their values; any release of click 8."""
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__([each.value for each in members])
+        self._members = members
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        """Return the member of this value. Raises click.BadParameter where there is none."""
+        return self._members(super().convert(value, param, ctx))
+
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The store to read: a .mlotel folder or an OTLP/JSON file. Default: MLOTEL_STORE, else the nearest .mlotel "
+    "folder upwards.",
+)
+_jaeger_option = click.option(
+    "--jaeger",
+    metavar="URL",
+    help="Read Jaeger instead of a store: its gRPC query service, e.g. http://localhost:16685. Searches go back 30 "
+    "days.",
+)
+_tempo_option = click.option(
+    "--tempo",
+    metavar="URL",
+    help="Read Tempo instead of a store: its HTTP API, e.g. http://localhost:3200. Searches go back 30 days.",
+)
+
+
+def store_options(command: F) -> F:
+    """Add what says where runs are read: `store`, `jaeger` and `tempo`, as `open_store` takes them."""
+    return store_option(_jaeger_option(_tempo_option(command)))
+
+
+format_option = click.option(
+    "--format",
+    "-f",
+    "output_format",
+    type=OneOf(OutputFormat),
+    default="table",
+    help="A table to read, or JSON for programs.",
+)
+since_option = click.option(
+    "--since",
+    metavar="TIME",
+    help="Runs that began then or later: RFC 3339 (2026-11-21T09:30:00Z), or how long ago (12h, 7d).",
+)
+until_option = click.option("--until", metavar="TIME", help="Runs that began then or earlier.")
+limit_option = click.option(
+    "--limit", "-n", type=click.IntRange(min=1), default=20, help="How many runs, latest first."
+)
 
 
 def time_option(text: str | None, *, clock: Callable[[], int] = time.time_ns) -> int | None:
     """Return a time as nanoseconds since the epoch: RFC 3339, or how long ago, as in 7d or 12h; None of None.
 
     Raises:
-        typer.BadParameter: it is neither.
+        click.BadParameter: it is neither.
     """
     try:
         return None if text is None else parse_time(text, clock())
     except QueryError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise click.BadParameter(str(error)) from None
 
 
 def time_range(since: str | None, until: str | None) -> tuple[int | None, int | None]:
     """Return both ends of a time range as nanoseconds since the epoch.
 
     Raises:
-        typer.BadParameter: one of them is no time, or nothing lies between them.
+        click.BadParameter: one of them is no time, or nothing lies between them.
     """
     since_ns, until_ns = time_option(since), time_option(until)
     if since_ns is not None and until_ns is not None and since_ns > until_ns:
-        raise typer.BadParameter("--since is later than --until: nothing lies between them")
+        raise click.BadParameter("--since is later than --until: nothing lies between them")
     return since_ns, until_ns
 
 

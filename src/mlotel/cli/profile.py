@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from mlotel.cli.options import FormatOption, OutputFormat
+from mlotel.cli.options import OutputFormat, format_option
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, print_table
 from mlotel.cli.text import amount, clean, number
@@ -24,25 +24,20 @@ _MEDIAN = 0.5
 _SHOWN_GROUPS = 20
 
 
-def command(
-    table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="A Parquet, Feather or Arrow IPC file, or a folder of those.")
-    ],
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="COLUMN",
-            help="One profile for each value of this column; several columns by giving it again.",
-            show_default=False,
-        ),
-    ] = None,
-    texts: Annotated[
-        bool, typer.Option("--texts", help="Tell the most frequent texts too: they are the data themselves.")
-    ] = False,
-    output_format: FormatOption = OutputFormat.TABLE,
-) -> None:
+@click.command()
+@click.argument("table", type=click.Path(path_type=Path), metavar="TABLE")
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="COLUMN",
+    help="One profile for each value of this column; several columns by giving it again.",
+)
+@click.option("--texts", is_flag=True, help="Tell the most frequent texts too: they are the data themselves.")
+@format_option
+def command(table: Path, by: Sequence[str], texts: bool, output_format: OutputFormat) -> None:
     """Tell what is in a table's columns: missing values, extremes, moments, quantiles, distinct and frequent values.
+
+    TABLE: A Parquet, Feather or Arrow IPC file, or a folder of those.
 
     Example: mlotel profile flights.parquet --by origin
     """

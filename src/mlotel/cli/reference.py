@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from mlotel.cli.drift import FeatureOption, KindOption, declared
-from mlotel.cli.options import FormatOption, OutputFormat
+from mlotel.cli.drift import declared, feature_option, kind_option
+from mlotel.cli.options import OutputFormat, format_option
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.tables import Column, print_table
 from mlotel.cli.text import amount, clean, number, short_digest
@@ -20,53 +21,45 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+@click.command()
+@click.argument("table", metavar="TABLE")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="PATH", help="Where to save it: reference.json."
+)
+@feature_option
+@kind_option
+@click.option("--bins", type=int, default=20, help="How many equally likely bins a numeric column has.")
+@click.option("--categories", type=int, default=50, help="How many categories have a bin of their own.")
+@click.option(
+    "--window",
+    type=int,
+    metavar="ROWS",
+    help="How many rows the windows will have that are compared: windows of the reference then tell how much they "
+    "differ anyway. The rows must be in the order of time.",
+)
+@click.option(
+    "--segments", metavar="COLUMN", help="A reference for each value of this column too, such as the hour of the week."
+)
+@click.option("--model", metavar="NAME", help="The model whose features they are.")
+@click.option("--model-version", metavar="TEXT", help="Its version.")
+@format_option
 def command(
-    table: Annotated[
-        str,
-        typer.Argument(
-            metavar="TABLE",
-            help="The data that later data is compared with: Parquet, CSV, Feather, or a folder of those. Or a saved "
-            "reference (.json), to look at it.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="Where to save it: reference.json.", show_default=False),
-    ] = None,
-    feature: FeatureOption = None,
-    kind: KindOption = None,
-    bins: Annotated[int, typer.Option("--bins", help="How many equally likely bins a numeric column has.")] = 20,
-    categories: Annotated[int, typer.Option("--categories", help="How many categories have a bin of their own.")] = 50,
-    window: Annotated[
-        int | None,
-        typer.Option(
-            "--window",
-            metavar="ROWS",
-            help="How many rows the windows will have that are compared: windows of the reference then tell how much "
-            "they differ anyway. The rows must be in the order of time.",
-            show_default=False,
-        ),
-    ] = None,
-    segments: Annotated[
-        str | None,
-        typer.Option(
-            "--segments",
-            metavar="COLUMN",
-            help="A reference for each value of this column too, such as the hour of the week.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="The model whose features they are.", show_default=False),
-    ] = None,
-    model_version: Annotated[
-        str | None, typer.Option("--model-version", metavar="TEXT", help="Its version.", show_default=False)
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
+    table: str,
+    output: Path | None,
+    feature: Sequence[str],
+    kind: Sequence[str],
+    bins: int,
+    categories: int,
+    window: int | None,
+    segments: str | None,
+    model: str | None,
+    model_version: str | None,
+    output_format: OutputFormat,
 ) -> None:
     """Fit a reference on a table: bins, counts and moments of each column, as JSON that carries its own digest.
+
+    TABLE: The data that later data is compared with: Parquet, CSV, Feather, or a folder of those. Or a saved
+    reference (.json), to look at it.
 
     Example: mlotel reference train.parquet --output reference.json
     """

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-from mlotel.cli.options import FormatOption, OutputFormat, StoreOption
+from mlotel.cli.options import OutputFormat, format_option, store_option
 from mlotel.cli.output import complain, print_json
 from mlotel.errors import StoreNotFoundError
 
 __all__ = ["command"]
 
 
-def command(
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--endpoint",
-            metavar="URL",
-            help="Where the collector takes OTLP/HTTP. Default: what the OTEL_* variables say, gRPC too.",
-            show_default=False,
-        ),
-    ] = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-) -> None:
+@click.command()
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="Where the collector takes OTLP/HTTP. Default: what the OTEL_* variables say, gRPC too.",
+)
+@format_option
+@store_option
+def command(endpoint: str | None, output_format: OutputFormat, store: Path | None) -> None:
     """Send to a collector what could not be sent when it happened.
 
     Example: mlotel replay --endpoint http://localhost:4318
@@ -49,4 +45,4 @@ def command(
             sys.stdout.write(f"{done.resent} lines may be there twice: nobody had answered to them before\n")
     if done.error is not None:
         complain(f"the collector did not take the rest, try again later: {done.error}")
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from math import isinf
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.annotation_documents import review_document
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.said import annotated, print_annotations
@@ -33,14 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+@click.command()
+@since_option
+@until_option
+@click.option("--limit", "-n", type=click.IntRange(min=1), default=20, help="How many runs, the most suspect first.")
+@format_option
+@store_options
 def command(
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs, the most suspect first.")] = 20,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """Rank the runs behind the flagged outputs: those first that stand behind many of them and few others.
 

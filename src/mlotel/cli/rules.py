@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from mlotel._version import __version__
 from mlotel.drift import Reference
@@ -20,50 +20,72 @@ __all__ = ["command"]
 _DEFAULTS = Options()
 
 
+@click.command()
+@click.option(
+    "--reference",
+    "-r",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A reference of a served model, as Reference.save wrote it; repeatable.",
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), metavar="FILE", help="Where to, if not to the standard output."
+)
+@click.option("--window", default=_DEFAULTS.window, help="The rows that are judged together: those of this time.")
+@click.option("--hold", default=_DEFAULTS.hold, help="How long something has to be so before it alerts.")
+@click.option("--delta", type=float, default=_DEFAULTS.delta, help="The PSI that is tolerated.")
+@click.option(
+    "--alpha", type=float, default=_DEFAULTS.alpha, help="The level of all tests of a model in a window together."
+)
+@click.option(
+    "--prediction", default=_DEFAULTS.prediction, metavar="NAME", help="What predictions are called in references."
+)
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="COMPONENT=TIME",
+    help="A component that has to succeed at least so often; repeatable.",
+)
+@click.option(
+    "--objective",
+    type=float,
+    default=_DEFAULTS.objective,
+    help="The share of runs and requests that must end well and in time.",
+)
+@click.option("--run-seconds", type=float, default=_DEFAULTS.run_seconds, help="How long a run may take.")
+@click.option("--request-seconds", type=float, default=_DEFAULTS.request_seconds, help="How long a request may take.")
+@click.option(
+    "--runs",
+    default=_DEFAULTS.runs,
+    metavar="spans|process",
+    help="Count runs by the collector's spans, or by each process.",
+)
+@click.option("--job", "jobs", multiple=True, metavar="JOB", help="A scrape job that must be up.")
+@click.option(
+    "--wasserstein/--no-wasserstein",
+    default=_DEFAULTS.wasserstein,
+    help="Compute Wasserstein's distance too: many lines.",
+)
+@click.option("--runbooks", default=_DEFAULTS.runbooks, metavar="URL", help="Where docs/alerts.md is read.")
+@click.option("--dashboards", default=_DEFAULTS.dashboards, metavar="URL", help="Where Grafana is.")
 def command(
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--reference",
-            "-r",
-            metavar="FILE",
-            help="A reference of a served model, as Reference.save wrote it; repeatable.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, if not to the standard output.")
-    ] = None,
-    window: Annotated[str, typer.Option(help="The rows that are judged together: those of this time.")] = (
-        _DEFAULTS.window
-    ),
-    hold: Annotated[str, typer.Option(help="How long something has to be so before it alerts.")] = _DEFAULTS.hold,
-    delta: Annotated[float, typer.Option(help="The PSI that is tolerated.")] = _DEFAULTS.delta,
-    alpha: Annotated[float, typer.Option(help="The level of all tests of a model in a window together.")] = (
-        _DEFAULTS.alpha
-    ),
-    prediction: Annotated[str, typer.Option(metavar="NAME", help="What predictions are called in references.")] = (
-        _DEFAULTS.prediction
-    ),
-    expect: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COMPONENT=TIME", help="A component that has to succeed at least so often; repeatable."),
-    ] = None,
-    objective: Annotated[float, typer.Option(help="The share of runs and requests that must end well and in time.")] = (
-        _DEFAULTS.objective
-    ),
-    run_seconds: Annotated[float, typer.Option(help="How long a run may take.")] = _DEFAULTS.run_seconds,
-    request_seconds: Annotated[float, typer.Option(help="How long a request may take.")] = _DEFAULTS.request_seconds,
-    runs: Annotated[
-        str, typer.Option(metavar="spans|process", help="Count runs by the collector's spans, or by each process.")
-    ] = _DEFAULTS.runs,
-    jobs: Annotated[
-        list[str] | None, typer.Option("--job", metavar="JOB", help="A scrape job that must be up.")
-    ] = None,
-    wasserstein: Annotated[
-        bool, typer.Option("--wasserstein/--no-wasserstein", help="Compute Wasserstein's distance too: many lines.")
-    ] = _DEFAULTS.wasserstein,
-    runbooks: Annotated[str, typer.Option(metavar="URL", help="Where docs/alerts.md is read.")] = _DEFAULTS.runbooks,
-    dashboards: Annotated[str, typer.Option(metavar="URL", help="Where Grafana is.")] = _DEFAULTS.dashboards,
+    reference: Sequence[Path],
+    output: Path | None,
+    window: str,
+    hold: str,
+    delta: float,
+    alpha: float,
+    prediction: str,
+    expect: Sequence[str],
+    objective: float,
+    run_seconds: float,
+    request_seconds: float,
+    runs: str,
+    jobs: Sequence[str],
+    wasserstein: bool,
+    runbooks: str,
+    dashboards: str,
 ) -> None:
     """Write recording and alert rules for Prometheus: drift of served models, runs, and the telemetry itself.
 

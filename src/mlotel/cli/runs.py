@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-import typer
+import click
 
 from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
-    LimitOption,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
+    limit_option,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import caption, counted, print_runs
@@ -31,20 +30,24 @@ from mlotel.store.values import head_of
 __all__ = ["command"]
 
 
+@click.command()
+@limit_option
+@click.option(
+    "--component", "-c", metavar="NAME", shell_complete=complete_component, help="Only runs of this component."
+)
+@since_option
+@until_option
+@format_option
+@store_options
 def command(
-    limit: LimitOption = 20,
-    component: Annotated[
-        str | None,
-        typer.Option(
-            "--component", "-c", metavar="NAME", help="Only runs of this component.", autocompletion=complete_component
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    limit: int,
+    component: str | None,
+    since: str | None,
+    until: str | None,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """List the latest runs.
 

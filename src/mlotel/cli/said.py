@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.annotation_documents import annotation_document
 from mlotel.cli.options import OpenedStore, OutputFormat
@@ -20,18 +20,14 @@ from mlotel.store import Store
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["AuthorOption", "WhyOption", "annotated", "print_annotations", "report", "subject"]
+__all__ = ["annotated", "author_option", "print_annotations", "report", "subject", "why_option"]
 
-WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, which is kept with it.")]
-AuthorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--author",
-        metavar="NAME",
-        help="Who says it. Default: MLOTEL_AUTHOR, else nobody is named.",
-        show_default=False,
-    ),
-]
+why_option = click.option(
+    "--why", default="", show_default=False, metavar="TEXT", help="The reason, which is kept with it."
+)
+author_option = click.option(
+    "--author", metavar="NAME", help="Who says it. Default: MLOTEL_AUTHOR, else nobody is named."
+)
 
 _VERBS: Mapping[str, str] = {
     "note": "noted",

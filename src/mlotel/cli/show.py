@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.annotation_documents import annotation_document
-from mlotel.cli.options import FormatOption, JaegerOption, OutputFormat, StoreOption, TempoOption, open_store
+from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.record import print_record
 from mlotel.cli.said import print_annotations
@@ -30,17 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-def command(
-    run: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help="A run id, trace id or span id, its first 4 digits or more, or record:KEY."),
-    ],
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
-) -> None:
+@click.command()
+@click.argument("run", metavar="RUN")
+@format_option
+@store_options
+def command(run: str, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None) -> None:
     """Show one run in full: what ran, when, where and how, and what it read and wrote.
+
+    RUN: A run id, trace id or span id, its first 4 digits or more, or record:KEY.
 
     Example: mlotel show 3f9a12c4
     """

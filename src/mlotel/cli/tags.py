@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mlotel.cli.options import (
-    FormatOption,
-    JaegerOption,
     OutputFormat,
-    SinceOption,
-    StoreOption,
-    TempoOption,
-    UntilOption,
+    format_option,
     open_store,
+    since_option,
+    store_options,
     time_range,
+    until_option,
 )
 from mlotel.cli.output import complain, make_console, print_json
 from mlotel.cli.tables import Column, caption, print_table
@@ -31,16 +30,26 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+@click.command()
+@since_option
+@until_option
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=1),
+    default=1000,
+    help="Of how many runs, latest first, the tags are counted.",
+)
+@format_option
+@store_options
 def command(
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Of how many runs, latest first, the tags are counted.")
-    ] = 1000,
-    output_format: FormatOption = OutputFormat.TABLE,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    output_format: OutputFormat,
+    store: Path | None,
+    jaeger: str | None,
+    tempo: str | None,
 ) -> None:
     """List the tags of components and of runs, and how many carry each.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import ExitStack
-from typing import Annotated
+from pathlib import Path
 from urllib.parse import urlsplit
 
-import typer
+import click
 
-from mlotel.cli.options import JaegerOption, StoreOption, TempoOption, open_store
+from mlotel.cli.options import open_store, store_options
 from mlotel.cli.text import clean
 from mlotel.errors import MissingExtraError, RunNotFoundError
 
@@ -19,23 +19,19 @@ __all__ = ["command"]
 _JAEGER_QUERY, _JAEGER_PAGES = 16685, 16686
 
 
+@click.command()
+@click.option(
+    "--port", "-p", type=click.IntRange(min=0, max=65535), default=0, help="Port of loopback; 0 takes a free one."
+)
+@click.option("--no-open", is_flag=True, help="Print the address and open no browser.")
+@click.option(
+    "--jaeger-ui",
+    metavar="URL",
+    help="Where Jaeger shows its pages, for links to traces. Default: with --jaeger, port 16686 of its host.",
+)
+@store_options
 def command(
-    port: Annotated[
-        int, typer.Option("--port", "-p", min=0, max=65535, help="Port of loopback; 0 takes a free one.")
-    ] = 0,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address and open no browser.")] = False,
-    jaeger_ui: Annotated[
-        str | None,
-        typer.Option(
-            "--jaeger-ui",
-            metavar="URL",
-            help="Where Jaeger shows its pages, for links to traces. Default: with --jaeger, port 16686 of its host.",
-            show_default=False,
-        ),
-    ] = None,
-    store: StoreOption = None,
-    jaeger: JaegerOption = None,
-    tempo: TempoOption = None,
+    port: int, no_open: bool, jaeger_ui: str | None, store: Path | None, jaeger: str | None, tempo: str | None
 ) -> None:
     """Serve the web view on this machine alone, until Ctrl-C: runs, histories, lineage, flags and notes.
 
@@ -70,7 +66,7 @@ def _address(url: str) -> str:
     """Return where Jaeger's pages begin, without a slash at the end.
 
     Raises:
-        typer.BadParameter: it is no address of pages.
+        click.BadParameter: it is no address of pages.
     """
     try:
         parts = urlsplit(url)
@@ -78,7 +74,7 @@ def _address(url: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise typer.BadParameter(f"--jaeger-ui {url!r} is no address: write it as http://localhost:{_JAEGER_PAGES}")
+        raise click.BadParameter(f"--jaeger-ui {url!r} is no address: write it as http://localhost:{_JAEGER_PAGES}")
     return url.rstrip("/")
 
 

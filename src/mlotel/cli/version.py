@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import sys
 from platform import python_version
-from typing import Annotated
 
-import typer
+import click
 
 from mlotel._version import __version__
-from mlotel.cli.options import FormatOption, OutputFormat
+from mlotel.cli.options import OutputFormat, format_option
 from mlotel.cli.output import print_json
 
-__all__ = ["callback", "command"]
+__all__ = ["command", "print_and_exit"]
 
 
-def command(output_format: FormatOption = OutputFormat.TABLE) -> None:
+@click.command()
+@format_option
+def command(output_format: OutputFormat) -> None:
     """Print mlotel's version and those of what it stands on.
 
     Example: mlotel version --format json
     """
+    _print(output_format)
+
+
+def print_and_exit(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Do what `mlotel version` does, where `mlotel --version` asks for it."""
+    if asked and not context.resilient_parsing:
+        _print(OutputFormat.TABLE)
+        context.exit()
+
+
+def _print(output_format: OutputFormat) -> None:
     from importlib.metadata import version
 
     found = {"mlotel": __version__, "opentelemetry-api": version("opentelemetry-api"), "python": python_version()}
@@ -27,17 +39,3 @@ def command(output_format: FormatOption = OutputFormat.TABLE) -> None:
         print_json(found)
     else:
         sys.stdout.write("".join(f"{name} {value}\n" for name, value in found.items()))
-
-
-def _print_and_exit(asked: bool) -> None:
-    if asked:
-        command()
-        raise typer.Exit
-
-
-def callback(
-    show: Annotated[
-        bool, typer.Option("--version", callback=_print_and_exit, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Component runs, their artifacts and their lineage, read from OpenTelemetry data."""

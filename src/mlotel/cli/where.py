@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperCommand
+import click
 
 from mlotel.errors import QueryError
 from mlotel.store.conditions import Condition
 
-__all__ = ["WhereCommand", "WhereOption", "conditions_of"]
+__all__ = ["WhereCommand", "conditions_of", "where_option"]
 
 _NAMES = ("--where", "-w")
 _OPS = frozenset({"=", "==", "!=", "<", "<=", ">", ">=", "~", "exists", "eq", "ne", "lt", "le", "gt", "ge"})
@@ -19,25 +17,22 @@ _ANSWERS = frozenset({"yes", "no", "true", "false"})
 # Between the words of one condition: the system allows it in no argument.
 _BETWEEN = "\0"
 
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        "-w",
-        metavar="KEY OP VALUE",
-        help="Only runs for which this holds, in three words (--where param.depth gt 5) or in one "
-        "(--where 'param.depth>5'); several must all hold. KEY: component, pipeline, version, service, state, time, "
-        "duration, error.type, error.message, param.NAME, metric.NAME, tag.NAME, attribute.NAME, artifact, input, "
-        "output. OP: = != < <= > >= ~ (regular expression) exists, or eq ne lt le gt ge.",
-        show_default=False,
-    ),
-]
+where_option = click.option(
+    "--where",
+    "-w",
+    multiple=True,
+    metavar="KEY OP VALUE",
+    help="Only runs for which this holds, in three words (--where param.depth gt 5) or in one (--where "
+    "'param.depth>5'); several must all hold. KEY: component, pipeline, version, service, state, time, "
+    "duration, error.type, error.message, param.NAME, metric.NAME, tag.NAME, attribute.NAME, artifact, input, "
+    "output. OP: = != < <= > >= ~ (regular expression) exists, or eq ne lt le gt ge.",
+)
 
 
-class WhereCommand(TyperCommand):
+class WhereCommand(click.Command):
     """A command whose option `--where` takes one word or several."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Join the words of each condition before the arguments are parsed."""
         return super().parse_args(ctx, list(_joined(args)))
 
