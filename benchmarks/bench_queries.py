@@ -4,7 +4,7 @@
 three million spans for a million runs, in TMPDIR) and removed before the next one. Indexing and asking have a process
 each, so that the memory told is theirs alone. Times are CPU times, of questions the best of several rounds,
 since the machine may be busy. Questions are put to a store that was opened that moment, so that nothing that was read
-before helps. Floors are measured in the same run: parsing the same lines and nothing else, and a program of typer.
+before helps. Floors are measured in the same run: parsing the same lines and nothing else, and a program of click.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ GOALS = {
 LINEAGE_GOAL = "≤ 20"
 # About as many lines as a walk of a lattice reads: of each of 90 runs ten reads, a write and the run itself.
 LATTICE_LINES = (DEPTH - 1) * WIDTH * (WIDTH + 2)
-TYPER_ALONE = """
-import typer
-app = typer.Typer(rich_markup_mode=None)
-@app.command()
-def main(limit: int = 20) -> None: ...
-app()
+CLICK_ALONE = """
+import click
+@click.command()
+@click.option("--limit", type=int, default=20)
+def main(limit: int) -> None: ...
+main()
 """
 
 P = ParamSpec("P")
@@ -210,8 +210,8 @@ def command_line(root: Path) -> Measured:
 
     return {
         "a floor: python that does nothing, ms of CPU": start("-c", "pass"),
-        "a floor: importing typer, ms of CPU": start("-c", "import typer"),
-        "a floor: typer reads one option, ms of CPU": start("-c", TYPER_ALONE, "--limit", "5"),
+        "a floor: importing click, ms of CPU": start("-c", "import click"),
+        "a floor: click reads one option, ms of CPU": start("-c", CLICK_ALONE, "--limit", "5"),
         "the command line: mlotel --help, ms of CPU": start("-m", "mlotel", "--help"),
         "the command line: mlotel runs, ms of CPU": start("-m", "mlotel", "runs", "--store", str(root)),
     }

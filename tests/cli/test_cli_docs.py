@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from importlib.resources import files
@@ -66,9 +67,13 @@ def test_the_example_of_a_command_is_one(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_is_for(name):
     """And so does every argument."""
-    silent = [each.name for each in COMMANDS[name].params if not (getattr(each, "help", None) or "").strip()]
+    command = COMMANDS[name]
+    options = [each for each in command.params if each.param_type_name == "option"]
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
 
-    assert silent == []
+    assert [each.name for each in options if not (each.help or "").strip()] == []
+    explained = inspect.cleandoc(command.help)
+    assert [each.name for each in arguments if f"\n{each.metavar.strip('[].')}: " not in explained] == []
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - WITHOUT_JSON))

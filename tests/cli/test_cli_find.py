@@ -324,7 +324,7 @@ def test_runs_of_an_unknown_component_name_the_nearest(mlotel, trials):
 
 
 def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
-    """By the protocol of bash: the line so far in the environment, candidates on standard output."""
+    """By bash itself, told by the script that `mlotel completion bash` prints."""
     from mlotel import component, shutdown
 
     for name in ("train", "tree", "load"):
@@ -334,10 +334,18 @@ def test_the_shell_is_offered_commands_options_and_components(trials, tmp_path):
     program = [sys.executable, "-c", "from mlotel.cli import main; main()"]
     # The index knows what was asked for once.
     subprocess.run([*program, "runs"], env=SOURCES, check=True, capture_output=True)
+    shell = subprocess.check_output([*program, "completion", "bash"], env=SOURCES, text=True)
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "mlotel"
+    command.write_text(f"#!{sys.executable}\nfrom mlotel.cli import main\nmain()\n")
+    command.chmod(0o755)
+    environment = {**SOURCES, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"}
 
     def offered(line, number):
-        said = {"_MLOTEL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(number)}
-        done = subprocess.run(program, env={**SOURCES, **said}, capture_output=True, text=True, check=True)
+        words = " ".join(f"'{word}'" for word in line.split(" "))
+        asked = f"COMP_WORDS=({words}); COMP_CWORD={number}; _mlotel_completion mlotel"
+        script = f"{shell}\n{asked}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
         assert done.stderr == ""
         return done.stdout.split()
 

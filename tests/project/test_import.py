@@ -25,8 +25,8 @@ def test_the_command_line_loads_the_command_that_was_asked_for(arguments: list[s
     """And neither another one nor Arrow and pandas, which take longer to load than most answers take."""
     program = f"""
 import atexit, sys
-from mlotel.cli.app import _COMMANDS, main
-modules = {{each.module for each in _COMMANDS.values()}}
+from mlotel.cli.app import COMMANDS, main
+modules = {{each.module for each in COMMANDS.values()}}
 told = lambda: [name for name in sorted(modules) if f"mlotel.cli.{{name}}" in sys.modules]
 heavy = lambda: [name for name in ("numpy", "pandas", "pyarrow") if name in sys.modules]
 before = told()  # the version is told without a command as well

@@ -14,13 +14,14 @@ __all__ = ["command", "complete_component"]
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print a script by which a shell completes commands, options, and the names of components.
 
-    Evaluate it where the shell starts (~/.bashrc or ~/.zshrc); fish reads ~/.config/fish/completions/mlotel.fish.
+    SHELL: bash (4.4 or later), zsh or fish. Bash reads ~/.bashrc, zsh ~/.zshrc, and fish
+    ~/.config/fish/completions/mlotel.fish.
 
-    Example: eval "$(mlotel completion bash)"
+    Example: mlotel completion bash >> ~/.bashrc
     """
     from click.shell_completion import get_completion_class
 
