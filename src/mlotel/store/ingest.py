@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec.structs import astuple
+from orjson import JSONDecodeError, loads
 
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
@@ -130,12 +131,9 @@ class Ingest:
         if not line.endswith(b"}"):
             return False
         try:
-            self._parser.items(line)
-        except ValueError:
+            return isinstance(loads(line), dict)
+        except JSONDecodeError:
             return False
-        except BAD_SHAPE:
-            pass
-        return True
 
     def finish(self) -> None:
         """Write what is gathered and make the query indices; still within the caller's transaction."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import UNSET, Struct, ValidationError
+from msgspec import UNSET, DecodeError, Struct, ValidationError
 from msgspec.json import Decoder
 
 from mlotel.store.otlp import KeyValue, LogRecord, Span, TelemetryData
 
 __all__ = ["BAD_SHAPE", "Item", "LineParser"]
 
-# What reading a well-formed JSON value that is not OTLP may raise; msgspec's errors are ValueErrors.
-BAD_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+# What decoding may raise, by any release of msgspec: not JSON, or not of these types.
+_UNDECODABLE = (DecodeError, ValueError)
+# What reading a JSON value may raise that is not OTLP.
+BAD_SHAPE = (*_UNDECODABLE, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 _TAIL = b"]}]}]}"
 # What is remembered is bounded however large a file's resources are; ours and a collector's have a kilobyte or two.
@@ -59,7 +61,7 @@ class LineParser:
         if line.startswith(beginning) and line.endswith(_TAIL):
             try:
                 return _decode_span(line[start : -len(_TAIL)])
-            except ValueError:  # several items, or something after the list, or no span
+            except _UNDECODABLE:  # several items, or something after the list, or no span
                 return None
         return None
 
@@ -79,7 +81,7 @@ class LineParser:
                     return self._other(line)
                 if line.endswith(_TAIL):
                     return (Item(None, _decode_record(line[start : -len(_TAIL)]), resource),)
-        except ValueError:  # several items, or something after the list, or no item
+        except _UNDECODABLE:  # several items, or something after the list, or no item
             pass
         return list(_items(line))
 
@@ -114,7 +116,7 @@ def _is_one_item(content: bytes, items: Sequence[Item], is_span: bool) -> bool:
         return len(items) == 1 and (
             _decode_span(content) == items[0].span if is_span else _decode_record(content) == items[0].record
         )
-    except ValueError:
+    except _UNDECODABLE:
         return False
 
 
