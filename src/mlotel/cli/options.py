@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from mlotel.store.files import FileStore
     from mlotel.store.remote import RemoteStore
 
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # generic since 8.2
+
 __all__ = [
     "OneOf",
     "OpenedStore",
@@ -59,8 +63,8 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
-class OneOf(click.Choice[str]):
-    """The members of an enumeration, by their values; any release of click 8."""
+class OneOf(_Choice):
+    """The members of an enumeration, by their values: before 8.2 click takes texts alone."""
 
     def __init__(self, members: type[StrEnum]) -> None:
         super().__init__([each.value for each in members])
