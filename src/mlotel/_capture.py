@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mlotel._names import check_name
 from mlotel._run import ActiveRun
@@ -28,8 +29,7 @@ Selection = bool | str | Sequence[str] | Mapping[str, str]
 _Stat = tuple[int, int, int]
 
 
-@dataclass(slots=True)
-class Watched:
+class Watched(Struct):
     """A path among the arguments, and what was there when the function was entered (None: nothing)."""
 
     parameter: str

@@ -10,9 +10,9 @@ import functools
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct, field
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer
 
@@ -155,8 +155,7 @@ def no_meters() -> tuple[MeterProvider | None, bool]:
     return None, True
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """Everything a run needs. `recording` is False where telemetry is switched off: then nothing else is touched.
 
     `span_ends_run` says that the run's span arrives where its start record went, so that no end record is needed.

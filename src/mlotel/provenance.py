@@ -15,11 +15,11 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import blake3
+from msgspec import Struct
 
 from mlotel import uris
 
@@ -44,8 +44,7 @@ _GIT_SECONDS = 1.0
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Git:
+class Git(Struct, frozen=True):
     """The state of the repository that the code lies in; None where git did not say so within a second."""
 
     commit: str | None = None
@@ -54,8 +53,7 @@ class Git:
     repository: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessIdentity:
+class ProcessIdentity(Struct, frozen=True):
     """What tells this process from every other one, on this host and since its boot.
 
     `start_ticks` counts from the boot, and so does not move when the clock is set, as `created` does.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 import mlotel
 from mlotel import _runtime, hashing
@@ -200,7 +200,7 @@ def test_no_part_of_the_runtime_can_break_a_pipeline(
         def keys(self) -> Any:
             raise FaultError("mlotel is broken here")
 
-    runtime = dataclasses.replace(_runtime.current(), **{part: Broken()})
+    runtime = structs.replace(_runtime.current(), **{part: Broken()})
     path = tmp_path / "a.txt"
     path.write_text("x")
     error = ValueError("the user's own")

@@ -30,7 +30,7 @@ time.time_ns = lambda: right() + int(wrong * 1e9)
 time_s = time.time
 time.time = lambda: time_s() + wrong
 from mlotel import provenance
-from dataclasses import replace
+from msgspec.structs import replace
 me = replace(provenance.identity(), host="elsewhere", boot_id="another", pid_namespace="pid:[1]")
 provenance.identity = lambda: me
 import mlotel

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from collected import Exported
+from msgspec.structs import replace
 
 from mlotel import _runtime
 from mlotel.drift import Reference

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from collected import Exported
+from msgspec import structs
 
 from mlotel import _runtime
 from mlotel.drift import Reference, compare
@@ -249,7 +250,7 @@ def test_a_provider_that_is_set_later_is_used(reference: Reference, exported: Ex
     monitor = Monitor(reference)
     monitor.observe(ROW)
     later = Exported()
-    runtime = replace(_runtime.nothing(), serving_meters=later.meters)
+    runtime = structs.replace(_runtime.nothing(), serving_meters=later.meters)
     before = _runtime.install(lambda: runtime)
     try:
         monitor.observe([ROW] * 300)
@@ -268,7 +269,7 @@ def test_a_provider_that_fails_is_logged(reference: Reference, warnings: Callabl
         def meters(self) -> tuple[Any, bool]:
             raise RuntimeError("no meters today")
 
-    runtime = replace(_runtime.nothing(), serving_meters=Failing().meters)
+    runtime = structs.replace(_runtime.nothing(), serving_meters=Failing().meters)
     before = _runtime.install(lambda: runtime)
     try:
         monitor = Monitor(reference)

@@ -8,10 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import replace
 from opentelemetry import trace
 
 from mlotel._forks import Lock, no_fork_meanwhile

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -207,7 +206,7 @@ class Spool:
 def metrics_name() -> str:
     """Return a name for the metrics of a provider in this process, by which others know whose they are."""
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{day}-{host_key()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def metrics_of(file: Spooled) -> bytes:

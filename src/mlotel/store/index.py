@@ -20,7 +20,7 @@ from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, Segm
 __all__ = ["NOT_OK", "WRITES", "Index", "marks", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
-_VERSION = 8
+_VERSION = 9
 _LARGEST_CHUNK = 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 

@@ -8,13 +8,13 @@ held, and a signal handler that ends a run would wait for its own thread.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+
+from blake3 import blake3
 
 from mlotel import provenance
 from mlotel._forks import Lock, after_in_child
@@ -37,12 +37,12 @@ def host_key() -> str:
     That is: the same host, boot and process id namespace.
     """
     me = provenance.identity()
-    return hashlib.sha256(f"{me.host}\0{me.boot_id}\0{me.pid_namespace}".encode()).hexdigest()[:8]
+    return blake3(f"{me.host}\0{me.boot_id}\0{me.pid_namespace}".encode()).hexdigest(length=4)
 
 
 def segment_name(day: str) -> str:
     """Return a name, which no other file has, for a segment of this process on a day, ``YYYY-MM-DD``."""
-    return f"{day}-{host_key()}-{os.getpid()}-{secrets.token_hex(4)}{SEGMENT_SUFFIX}"
+    return f"{day}-{host_key()}-{os.getpid()}-{os.urandom(4).hex()}{SEGMENT_SUFFIX}"
 
 
 def make_private(folder: Path) -> None:

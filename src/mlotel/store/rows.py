@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from hashlib import blake2b
 from typing import NamedTuple
 
+from blake3 import blake3
 from msgspec import Struct
 
 __all__ = [
@@ -145,7 +145,7 @@ def uri_number(uri: str) -> int:
 
 def target_number(target: str) -> int:
     """The number of what an annotation speaks of, not unique."""
-    number: int = _NUMBER.unpack(blake2b(target.encode("utf-8", "replace"), digest_size=8).digest())[0]
+    number: int = _NUMBER.unpack(blake3(target.encode("utf-8", "replace")).digest(length=8))[0]
     return number
 
 

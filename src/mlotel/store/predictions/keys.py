@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -83,10 +82,10 @@ def make_secret_of_store(root: Path) -> bytes:
     if known is not None:
         return known
     make_private(root)
-    draft = f"{root / SECRET_FILE}.{secrets.token_hex(4)}"
+    draft = f"{root / SECRET_FILE}.{os.urandom(4).hex()}"
     try:
         with open(draft, "xb", opener=private) as file:
-            file.write(secrets.token_hex(32).encode())
+            file.write(os.urandom(32).hex().encode())
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(draft, root / SECRET_FILE)
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +76,7 @@ def parts(root: Path, since_day: str = "", until_day: str = "9999-99-99") -> Ite
 
 def part_name(rows: int, of: str | None = None) -> str:
     """Return a name for a new file: always the same for what is made `of` the same, else one that no other has."""
-    token = secrets.token_hex(8) if of is None else blake3(of.encode()).hexdigest(length=8)
+    token = os.urandom(8).hex() if of is None else blake3(of.encode()).hexdigest(length=8)
     return f"part-{token}-{rows}{_SUFFIX}"
 
 
@@ -102,7 +101,7 @@ def writing(root: Path, model: str | None, day: str, name: str) -> Iterator[tupl
     folder = root / (_MODEL + _folder_name(model)) / (_DAY + day)
     for each in (root, folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path, temporary = folder / name, folder / f"{_UNFINISHED}{name}.{secrets.token_hex(4)}"
+    path, temporary = folder / name, folder / f"{_UNFINISHED}{name}.{os.urandom(4).hex()}"
     schema = SCHEMA if model is None else SCHEMA.with_metadata({_MODEL_KEY: model.encode()})
     file = os.fdopen(os.open(temporary, _CREATE, 0o600), "wb")
     try:

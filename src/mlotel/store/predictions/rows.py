@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+from msgspec import Struct
 
 from mlotel.model import Prediction
 from mlotel.store.predictions.keys import MOST_CHARACTERS
@@ -49,8 +49,7 @@ BAD_LINE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading a line that tells of no prediction may raise."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedRows:
+class KeyedRows(Struct, frozen=True):
     """n predictions that one call logged: what differs between them in columns, what they share once.
 
     `hashes` are unsigned 64-bit integers; `keys` is None where keys must not be kept. `values` are doubles (null where
