@@ -55,7 +55,7 @@ class ArtifactContext(Struct, frozen=True):
     digest: str | None = None
 
 
-class Link(Struct, frozen=True):
+class Link(Struct, frozen=True, gc=False):
     """A link from one span to another: hex ids, its `type` (``consumes``, ``derived_from``, …) and how it was found."""
 
     trace_id: str
@@ -72,7 +72,7 @@ class Drift(Struct, frozen=True):
     reference_digest: str | None = None
 
 
-class Artifact(Struct, frozen=True):
+class Artifact(Struct, frozen=True, gc=False):
     """One artifact as one run read or wrote it: an I/O span, read back.
 
     `link` is the link to the producer's span (inputs only). `derived_from` holds the span ids of the inputs that an
@@ -156,7 +156,7 @@ class RunHead(Struct, frozen=True):
         return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
 
 
-class Edge(Struct, frozen=True):
+class Edge(Struct, frozen=True, gc=False):
     """One step of lineage between two nodes: a run id or an artifact's digest (or span id where it has no digest).
 
     Data flows from `source` to `target`. `kind` is ``read`` (artifact → run), ``write`` (run → artifact) or

@@ -203,15 +203,17 @@ class Assembly:
 
     def span(self, place: Place, number: int) -> Span | None:
         """The span of this number on the line at `place`."""
-        item = self._span_item(place, number)
+        items = self._parsed.get(place)
+        if items is None:
+            line = self._read(place)
+            if line is None:
+                return None
+            span = self._parser.span(line)  # mostly it has a line of its own
+            if span is not None:
+                return span if span.span_id.lower() == span_hex(number) else None
+            items = self._parse(place, line)
+        item = _item_of_span(items, number)
         return None if item is None else item.span
-
-    def _span_item(self, place: Place, number: int | None) -> Item | None:
-        wanted = None if number is None else span_hex(number)
-        for item in self._items(place):
-            if item.span is not None and (wanted is None or item.span.span_id.lower() == wanted):
-                return item
-        return None
 
     def _record_item(self, place: Place, event: str, *, span: int | None = None, run: str | None = None) -> Item | None:
         """The record of this event, and of this span number or run id where they are given, on the line at `place`."""
@@ -228,20 +230,29 @@ class Assembly:
         """The spans and records of the line at `place`, none where it cannot be read any more."""
         items = self._parsed.get(place)
         if items is None:
-            self._bytes += place.length
-            if self._bytes > _BYTES_KEPT:
-                self._let_go()
-            try:
-                items = self._parser.items(self._line(place))
-            except OSError:
-                self.missed = True
-                return ()
-            except BAD_SHAPE:
-                return ()
-            if len(items) != 1 or items[0].span is None:  # of a line of one span no more will be asked
-                if len(self._parsed) >= _LINES_KEPT:
-                    self._parsed.clear()
-                self._parsed[place] = items
+            line = self._read(place)
+            items = () if line is None else self._parse(place, line)
+        return items
+
+    def _read(self, place: Place) -> bytes | None:
+        self._bytes += place.length
+        if self._bytes > _BYTES_KEPT:
+            self._let_go()
+        try:
+            return self._line(place)
+        except OSError:
+            self.missed = True
+            return None
+
+    def _parse(self, place: Place, line: bytes) -> Sequence[Item]:
+        try:
+            items = self._parser.items(line)
+        except BAD_SHAPE:
+            return ()
+        if len(items) != 1 or items[0].span is None:  # of a line of one span no more will be asked
+            if len(self._parsed) >= _LINES_KEPT:
+                self._parsed.clear()
+            self._parsed[place] = items
         return items
 
     def _mentions(self, row: RunRow, words: Sequence[bytes]) -> bool:
@@ -275,7 +286,7 @@ class Assembly:
         if row.end_segment is not None:
             place = Place(row.end_segment, row.end_offset or 0, row.end_length or 0)
             end = (
-                self._span_item(place, row.span)
+                _item_of_span(self._items(place), row.span)
                 if row.by_span
                 else self._record_item(place, events.MLOTEL_RUN_END, run=ids[0])
             )
@@ -306,6 +317,14 @@ class Assembly:
             self._artifacts.clear()
         self._artifacts[row.id] = artifact
         return artifact
+
+
+def _item_of_span(items: Iterable[Item], number: int | None) -> Item | None:
+    wanted = None if number is None else span_hex(number)
+    for item in items:
+        if item.span is not None and (wanted is None or item.span.span_id.lower() == wanted):
+            return item
+    return None
 
 
 def _place(row: RunRow) -> tuple[int, int]:

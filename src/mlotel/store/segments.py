@@ -184,6 +184,9 @@ class Segments:
 
     def line(self, place: Place) -> bytes:
         """The line at a place. Raises OSError where its file is gone or shorter than that."""
+        segment, begin, ahead = self._ahead
+        if segment == place.segment and begin <= place.offset and place.offset + place.length <= begin + len(ahead):
+            return ahead[place.offset - begin : place.offset - begin + place.length]
         name = self._by_number.get(place.segment)
         if name is None or place.length > LONGEST_LINE:  # no index of ours says so
             raise FileNotFoundError(place)
@@ -193,9 +196,6 @@ class Segments:
                 self.close()
             # Kept open until `close`: opening costs more than reading one line.
             fd = self._files[name] = os.open(self.folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        segment, begin, ahead = self._ahead
-        if segment == place.segment and begin <= place.offset and place.offset + place.length <= begin + len(ahead):
-            return ahead[place.offset - begin : place.offset - begin + place.length]
         ahead = _PREAD(fd, max(place.length, _AHEAD), place.offset)
         if len(ahead) < place.length:
             raise OSError(f"{name} is shorter than it was")
