@@ -53,7 +53,13 @@ ENDINGS = {
     "sys.exit(0)": Ending(RUN.format("sys.exit(0)"), 0, "ok"),
     "sys.exit(3)": Ending(RUN.format("sys.exit(3)"), 3, "failed", "SystemExit"),
     "sys.exit in a thread": Ending(THREAD.format("sys.exit(3)", False), 0, "failed", "SystemExit"),
-    "SIGINT": Ending(RUN.format("signal.raise_signal(signal.SIGINT)"), -2, "cancelled", "KeyboardInterrupt"),
+    "SIGINT": Ending(
+        "signal.signal(signal.SIGINT, signal.default_int_handler)"  # it is ignored where tests run in the background
+        + RUN.format("signal.raise_signal(signal.SIGINT)"),
+        -2,
+        "cancelled",
+        "KeyboardInterrupt",
+    ),
     "SIGTERM": Ending(RUN.format("os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"), -15, "lost"),
     "SIGTERM with a handler that exits": Ending(
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))"
