@@ -100,12 +100,13 @@ class Assembly:
     def _whole(self, index: Index, rows: Sequence[RunRow]) -> dict[int, Run]:
         """The runs of rows, by the numbers of these."""
         runs = [row.id for row in rows]
-        owners = dict(index.rows(f"SELECT id, run FROM io WHERE run IN {marks(runs)} AND entry = 0", runs))
         inputs: defaultdict[int, list[Artifact]] = defaultdict(list)
         outputs: defaultdict[int, list[Artifact]] = defaultdict(list)
-        for number, artifact in self.artifacts_by_number(index, sorted(owners)):
-            side = outputs if artifact.direction == "output" else inputs
-            side[owners[number]].append(artifact)
+        for io in index.io_rows_by_number(f"run IN {marks(runs)} AND entry = 0", runs):
+            artifact = self._artifacts.get(io.id) or self._artifact(io)
+            if artifact is not None:
+                side = outputs if artifact.direction == "output" else inputs
+                side[io.run].append(artifact)
         found: dict[int, Run] = {}
         for row in sorted(rows, key=_place):
             try:
@@ -174,17 +175,6 @@ class Assembly:
             artifact = self._artifacts.get(row.id) or self._artifact(row)
             if artifact is not None:
                 yield artifact
-
-    def artifacts_by_number(self, index: Index, numbers: Sequence[int]) -> Iterator[tuple[int, Artifact]]:
-        """The artifacts of rows of these numbers, in their order; rows are looked for where they were not read yet."""
-        for first in range(0, len(numbers), _CHUNK):
-            chunk = numbers[first : first + _CHUNK]
-            found = {number: self._artifacts.get(number) for number in chunk}
-            missing = [number for number, artifact in found.items() if artifact is None]
-            if missing:  # in the order of their numbers, which is mostly that of the lines
-                rows = index.io_rows(f"id IN {marks(missing)}", missing, order="id")
-                found |= {row.id: self._artifact(row) for row in rows}
-            yield from ((number, artifact) for number, artifact in found.items() if artifact is not None)
 
     def annotations(self, rows: Iterable[AnnotationRow]) -> Iterator[Annotation]:
         """The flags, notes and labels of `rows`, in their order."""

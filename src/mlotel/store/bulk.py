@@ -159,11 +159,11 @@ def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> It
 
 
 def _artifacts(index: Index, assembly: Assembly, where: str, parameters: Sequence[int]) -> Iterator[Artifact]:
-    """Artifacts, the latest first. They are sorted here: to sort them SQLite would have to look up each row."""
-    numbers = sorted(number for (number,) in index.rows(f"SELECT id FROM io WHERE {where}", parameters))
-    found = list(assembly.artifacts_by_number(index, numbers))
-    found.sort(key=lambda each: (each[1].time_ns, each[0]), reverse=True)
-    return (artifact for _, artifact in found)
+    """Artifacts, the latest first; of those at one time, the one last read into the index."""
+    found = list(assembly.artifacts(index.io_rows_by_number(where, parameters)))
+    found.reverse()
+    found.sort(key=lambda each: each.time_ns, reverse=True)
+    return iter(found)
 
 
 def _by_number(keys: Iterable[K], number_of: Callable[[K], int]) -> dict[int, list[K]]:

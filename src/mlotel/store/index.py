@@ -220,8 +220,14 @@ class Index:
 
     def io_rows(self, where: str, parameters: Sequence[Any] = (), order: str = "time DESC, id DESC") -> Iterator[IoRow]:
         """I/O rows, latest first if no other order is asked for, one by one as they are wanted."""
-        sql = f"SELECT {_IO_COLUMNS} FROM io WHERE {where} ORDER BY {order}"
-        return map(IoRow._make, self.connection.execute(sql, parameters))
+        return self._io_rows(f"{where} ORDER BY {order}", parameters)
+
+    def io_rows_by_number(self, where: str, parameters: Sequence[Any]) -> list[IoRow]:
+        """The same, all of them, in the order of their numbers, which is mostly that of the lines."""
+        return sorted(self._io_rows(where, parameters))
+
+    def _io_rows(self, where: str, parameters: Sequence[Any]) -> Iterator[IoRow]:
+        return map(IoRow._make, self.connection.execute(f"SELECT {_IO_COLUMNS} FROM io WHERE {where}", parameters))
 
     def annotation_rows(self, where: str, parameters: Sequence[Any] = ()) -> list[AnnotationRow]:
         """Flags, notes and labels, latest first."""

@@ -88,6 +88,7 @@ class IoRow(NamedTuple):
     """What of the row of an I/O span, or of an entry of a manifest, it takes to read it back."""
 
     id: int
+    run: int
     span: int
     entry: int
     segment: int
