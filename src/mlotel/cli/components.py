@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlotel.cli.options import (
     OutputFormat,
+    StoreSource,
     format_option,
     nearest,
     open_store,
@@ -46,16 +46,14 @@ def command(
     since: str | None,
     until: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """List the components that ran: how often, how it went, how long it takes, who owns them.
 
     Example: mlotel components --owner data-team
     """
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         every = components(opened.store, since_ns=since_ns, until_ns=until_ns)
         found = [each for each in every if owner in (None, each.owner) and (tag is None or tag in each.tags)]
         if every and not found:

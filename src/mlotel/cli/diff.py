@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
     OpenedStore,
     OutputFormat,
+    StoreSource,
     format_option,
     nearest,
     open_store,
@@ -56,9 +56,7 @@ def command(
     first: str,
     second: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Show what differs between two runs, and first what of it is the likeliest explanation.
 
@@ -68,7 +66,7 @@ def command(
 
     Example: mlotel diff 3f9a12c4 7be01d55
     """
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         if second is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
+from mlotel.cli.options import OutputFormat, StoreSource, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.sections import error_text, print_artifacts, print_section
 from mlotel.cli.stale import print_stale
@@ -39,7 +38,7 @@ _KUBERNETES = ("cluster", "namespace", "node", "deployment", "cronjob", "job", "
 @click.argument("run", metavar="RUN")
 @format_option
 @store_options
-def command(run: str, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None) -> None:
+def command(run: str, output_format: OutputFormat, source: StoreSource) -> None:
     """Answer what a run was, when, where and how it ran, and say what nobody recorded.
 
     RUN: A run id, trace id or span id, or its first 4 digits or more; record:KEY is the run of the latest prediction
@@ -47,7 +46,7 @@ def command(run: str, output_format: OutputFormat, store: Path | None, jaeger: s
 
     Example: mlotel explain 3f9a12c4
     """
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         record = resolve_record(opened.store, run) if run.startswith(RECORD) else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from mlotel.cli.options import (
     OpenedStore,
     OutputFormat,
+    StoreSource,
     format_option,
     limit_option,
     nearest,
@@ -57,19 +57,17 @@ def command(
     limit: int,
     traceql: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Find the runs for which all conditions hold, latest first.
 
     Example: mlotel find --where component = train --where metric.rmse lt 6.5 --since 7d
     """
-    if traceql is not None and tempo is None:
+    if traceql is not None and source.tempo is None:
         raise QueryError(_NO_TEMPO)
     conditions = conditions_of(where)
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         if traceql is not None:
             runs = _by_traceql(opened.store, traceql, conditions, since_ns, until_ns, limit)
         else:

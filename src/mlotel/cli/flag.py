@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
-from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
+from mlotel.cli.options import OutputFormat, StoreSource, format_option, open_store, store_options
 from mlotel.cli.said import annotated, author_option, report, why_option
 
 __all__ = ["flag_command", "unflag_command"]
@@ -26,9 +25,7 @@ def flag_command(
     why: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Flag outputs as wrong: artifacts, all that a run wrote, or predictions. `mlotel review` tells what they share.
 
@@ -39,7 +36,7 @@ def flag_command(
     """
     from mlotel.annotations import flag
 
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         report([each for one in what for each in flag(one, why, store=place, author=author)], output_format)
 
@@ -55,9 +52,7 @@ def unflag_command(
     why: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Take flags back.
 
@@ -68,6 +63,6 @@ def unflag_command(
     """
     from mlotel.annotations import unflag
 
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         report([each for one in what for each in unflag(one, why, store=place, author=author)], output_format)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -12,6 +11,7 @@ from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
     OpenedStore,
     OutputFormat,
+    StoreSource,
     format_option,
     open_store,
     since_option,
@@ -58,9 +58,7 @@ def command(
     index: str | None,
     limit: int | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """List the runs of one component, latest first, with what may have changed between them.
 
@@ -72,7 +70,7 @@ def command(
     places = None if index is None else _places(index)
     if limit is None and places is None:
         limit = _LIMIT
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         if places is not None:
             history = History(opened.store, component, since_ns=since_ns, until_ns=until_ns)
             found = history[places : places + 1 or None] if isinstance(places, int) else history[places]

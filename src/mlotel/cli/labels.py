@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from mlotel.annotation_documents import known_labels_document, labels_document, 
 from mlotel.cli.options import (
     OpenedStore,
     OutputFormat,
+    StoreSource,
     format_option,
     open_store,
     store_options,
@@ -53,9 +53,7 @@ def label_command(
     why: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Give an artifact, or all that a run wrote, a label. What is derived from it bears the label too.
 
@@ -67,7 +65,7 @@ def label_command(
     """
     from mlotel.annotations import label as give
 
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         report(give(what, label, why, store=annotated(opened), author=author), output_format)
 
 
@@ -84,9 +82,7 @@ def unlabel_command(
     why: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Take a label from what was given it.
 
@@ -98,7 +94,7 @@ def unlabel_command(
     """
     from mlotel.annotations import unlabel
 
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         report(unlabel(what, label, why, store=annotated(opened), author=author), output_format)
 
 
@@ -106,16 +102,14 @@ def unlabel_command(
 @click.argument("what", required=False, metavar="[WHAT]")
 @format_option
 @store_options
-def labels_command(
-    what: str | None, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None
-) -> None:
+def labels_command(what: str | None, output_format: OutputFormat, source: StoreSource) -> None:
     """List the labels that something bears, by itself or by what it was made from, or all labels.
 
     WHAT: An artifact or a run, named as for `mlotel lineage`; without it all labels are listed.
 
     Example: mlotel labels out/scores.parquet
     """
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         console = make_console()
         if what is None:
@@ -151,9 +145,7 @@ def retract_command(
     deadline: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Retract a label, and list everything that bears it: artifacts, models, runs and how much these predicted.
 
@@ -167,7 +159,7 @@ def retract_command(
     from mlotel.annotations import retract
 
     until = _deadline(deadline)
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         retract(label, why, deadline=until, store=place, author=author)
         _print_touched(opened, touched_by(place, label), output_format)
@@ -184,9 +176,7 @@ def restore_command(
     why: str,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Take the retraction of a label back, and list what may be read again.
 
@@ -196,7 +186,7 @@ def restore_command(
     """
     from mlotel.annotations import restore
 
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         restore(label, why, store=place, author=author)
         _print_touched(opened, touched_by(place, label), output_format)

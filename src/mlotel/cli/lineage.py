@@ -6,13 +6,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from mlotel.cli.mermaid import mermaid
-from mlotel.cli.options import OneOf, open_store, store_options, time_range
+from mlotel.cli.options import OneOf, StoreSource, open_store, store_options, time_range
 from mlotel.cli.output import make_console, print_json, print_json_lines
 from mlotel.cli.record import print_record
 from mlotel.cli.tables import Column, caption, print_table, state_text
@@ -98,9 +97,7 @@ def command(
     until: str | None,
     output_format: LineageFormat,
     send: bool,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Show everything that an output, or a run, was made from, or everything that it touched.
 
@@ -115,7 +112,7 @@ def command(
     if send and output_format not in (LineageFormat.TREE, LineageFormat.JSON):
         raise click.BadParameter("--send-trace prints no lineage: leave --format out, or take json")
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         record = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mlotel.annotation_documents import annotation_document
-from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
+from mlotel.cli.options import OutputFormat, StoreSource, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.said import annotated, author_option, print_annotations, report
 from mlotel.cli.tables import caption
@@ -28,9 +26,7 @@ def command(
     text: str | None,
     author: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """List the notes about a run and what it read and wrote, latest first, or add one.
 
@@ -40,7 +36,7 @@ def command(
 
     Example: mlotel notes 3f9a12c4 "trained without the July data"
     """
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         place = annotated(opened)
         if text is not None:
             from mlotel.annotations import note

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import click
 
@@ -38,6 +39,7 @@ __all__ = [
     "OneOf",
     "OpenedStore",
     "OutputFormat",
+    "StoreSource",
     "format_option",
     "limit_option",
     "nearest",
@@ -50,8 +52,6 @@ __all__ = [
     "until_option",
 ]
 
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _LOOKED_BACK = 30 * 24 * 3600 * 10**9
 
@@ -95,9 +95,22 @@ _tempo_option = click.option(
 )
 
 
-def store_options(command: F) -> F:
-    """Add what says where runs are read: `store`, `jaeger` and `tempo`, as `open_store` takes them."""
-    return store_option(_jaeger_option(_tempo_option(command)))
+class StoreSource(NamedTuple):
+    """Where runs are read: a .mlotel folder or files of OTLP/JSON lines, or the address of Jaeger or of Tempo."""
+
+    store: Path | None
+    jaeger: str | None
+    tempo: str | None
+
+
+def store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where runs are read, which the command is given as `source`, for `open_store`."""
+
+    @wraps(command)
+    def with_source(*, store: Path | None, jaeger: str | None, tempo: str | None, **given: Any) -> None:
+        command(source=StoreSource(store, jaeger, tempo), **given)
+
+    return store_option(_jaeger_option(_tempo_option(with_source)))
 
 
 format_option = click.option(
@@ -177,28 +190,22 @@ class OpenedStore:
 
 @contextmanager
 def open_store(
-    path: Path | None,
-    jaeger: str | None = None,
-    tempo: str | None = None,
-    *,
-    since_ns: int | None = None,
-    until_ns: int | None = None,
+    source: StoreSource, *, since_ns: int | None = None, until_ns: int | None = None
 ) -> Iterator[OpenedStore]:
-    """Open the store at `path`, a Jaeger, a Tempo, or the store that runs of this folder go to.
+    """Open a store, a Jaeger, a Tempo, or where none is named the store that runs of this folder go to.
 
     Args:
-        path: a .mlotel folder, or files of OTLP/JSON lines.
-        jaeger: address of Jaeger's gRPC query service.
-        tempo: address of Tempo's HTTP API.
+        source: which of them.
         since_ns: a time from which on answers are wanted, nanoseconds since the epoch: a backend that looks back 30
             days looks back that far as well.
         until_ns: a time until which they are wanted.
 
     Raises:
         ConfigurationError: several of them were given, or an address is none.
-        StoreNotFoundError: `path` was given and nothing is there, or there is none to look for.
+        StoreNotFoundError: a store was named and nothing is there, or there is none to look for.
     """
-    given = [name for name, value in (("--store", path), ("--jaeger", jaeger), ("--tempo", tempo)) if value is not None]
+    path, jaeger, tempo = source
+    given = [f"--{name}" for name, value in source._asdict().items() if value is not None]
     if len(given) > 1:
         raise ConfigurationError(f"{' and '.join(given)} are {len(given)} places to read: give one of them")
     if jaeger is not None or tempo is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isinf
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ import click
 from mlotel.annotation_documents import review_document
 from mlotel.cli.options import (
     OutputFormat,
+    StoreSource,
     format_option,
     open_store,
     since_option,
@@ -43,9 +43,7 @@ def command(
     until: str | None,
     limit: int,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """Rank the runs behind the flagged outputs: those first that stand behind many of them and few others.
 
@@ -54,7 +52,7 @@ def command(
     Example: mlotel review --since 7d
     """
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         found = review(annotated(opened), since_ns=since_ns, until_ns=until_ns, limit=limit)
         if output_format is OutputFormat.JSON:
             print_json(review_document(found))

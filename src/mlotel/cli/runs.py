@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import click
@@ -11,6 +10,7 @@ import click
 from mlotel.cli.completion import complete_component
 from mlotel.cli.options import (
     OutputFormat,
+    StoreSource,
     format_option,
     limit_option,
     open_store,
@@ -45,16 +45,14 @@ def command(
     since: str | None,
     until: str | None,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """List the latest runs.
 
     Example: mlotel runs --component train --limit 5
     """
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         if output_format is OutputFormat.JSON:
             from mlotel.documents import run_document  # it loads lineage, which the table does without
 

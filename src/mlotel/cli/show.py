@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlotel.annotation_documents import annotation_document
-from mlotel.cli.options import OutputFormat, format_option, open_store, store_options
+from mlotel.cli.options import OutputFormat, StoreSource, format_option, open_store, store_options
 from mlotel.cli.output import make_console, print_json
 from mlotel.cli.record import print_record
 from mlotel.cli.said import print_annotations
@@ -35,14 +34,14 @@ __all__ = ["command"]
 @click.argument("run", metavar="RUN")
 @format_option
 @store_options
-def command(run: str, output_format: OutputFormat, store: Path | None, jaeger: str | None, tempo: str | None) -> None:
+def command(run: str, output_format: OutputFormat, source: StoreSource) -> None:
     """Show one run in full: what ran, when, where and how, and what it read and wrote.
 
     RUN: A run id, trace id or span id, its first 4 digits or more, or record:KEY.
 
     Example: mlotel show 3f9a12c4
     """
-    with open_store(store, jaeger, tempo) as opened:
+    with open_store(source) as opened:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
         record = resolve_record(opened.store, run) if run.startswith(RECORD) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlotel.cli.options import (
     OutputFormat,
+    StoreSource,
     format_option,
     open_store,
     since_option,
@@ -47,16 +47,14 @@ def command(
     until: str | None,
     limit: int,
     output_format: OutputFormat,
-    store: Path | None,
-    jaeger: str | None,
-    tempo: str | None,
+    source: StoreSource,
 ) -> None:
     """List the tags of components and of runs, and how many carry each.
 
     Example: mlotel tags --since 7d
     """
     since_ns, until_ns = time_range(since, until)
-    with open_store(store, jaeger, tempo, since_ns=since_ns, until_ns=until_ns) as opened:
+    with open_store(source, since_ns=since_ns, until_ns=until_ns) as opened:
         found = components(opened.store, since_ns=since_ns, until_ns=until_ns)
         runs = opened.store.runs(since_ns=since_ns, until_ns=until_ns, limit=limit)
         if output_format is OutputFormat.JSON:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
-from mlotel.cli.options import open_store, store_options
+from mlotel.cli.options import StoreSource, open_store, store_options
 from mlotel.cli.text import clean
 from mlotel.errors import MissingExtraError, RunNotFoundError
 
@@ -30,9 +29,7 @@ _JAEGER_QUERY, _JAEGER_PAGES = 16685, 16686
     help="Where Jaeger shows its pages, for links to traces. Default: with --jaeger, port 16686 of its host.",
 )
 @store_options
-def command(
-    port: int, no_open: bool, jaeger_ui: str | None, store: Path | None, jaeger: str | None, tempo: str | None
-) -> None:
+def command(port: int, no_open: bool, jaeger_ui: str | None, source: StoreSource) -> None:
     """Serve the web view on this machine alone, until Ctrl-C: runs, histories, lineage, flags and notes.
 
     Whoever opens it has to have the token that stands in the printed address.
@@ -46,8 +43,8 @@ def command(
             raise
         raise MissingExtraError(error.name.partition(".")[0], "ui") from error
 
-    pages = _address(jaeger_ui) if jaeger_ui is not None else _pages_of(jaeger)
-    with open_store(store, jaeger, tempo) as opened, ExitStack() as while_served:
+    pages = _address(jaeger_ui) if jaeger_ui is not None else _pages_of(source.jaeger)
+    with open_store(source) as opened, ExitStack() as while_served:
         if not opened.exists:
             raise RunNotFoundError(opened.advice)
 
