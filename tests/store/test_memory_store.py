@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from contract import StoreContract, StoreOf
 from otlp_lines import SECOND, T0, RunLines
@@ -48,6 +50,22 @@ def test_close_keeps_the_lines() -> None:
     store.close()
 
     assert len(store.runs()) == 1
+
+
+def test_a_snapshot_is_of_its_beginning() -> None:
+    """New lines are looked for when it begins, and by other threads; not by each of its questions."""
+    store = MemoryStore([RunLines(1).end()])
+
+    with store.snapshot():
+        store.append(RunLines(2).end())
+        with ThreadPoolExecutor(1) as others:
+            seen = len(store.runs()), others.submit(lambda: len(store.runs())).result()
+        with store.snapshot():
+            later = len(store.runs())
+        store.append(RunLines(3).end())
+        again = len(store.runs())
+
+    assert (*seen, later, again, len(store.runs())) == (1, 2, 2, 2, 3)
 
 
 def test_what_is_held_does_not_change() -> None:

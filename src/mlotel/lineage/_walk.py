@@ -97,7 +97,7 @@ class KnowsItsGaps(Protocol):
 
 @runtime_checkable
 class _KnowsSnapshots(Protocol):
-    """A store that can answer a whole walk as of its beginning, so that what is written meanwhile tears no graph."""
+    """A store that need not look for new lines at each question of a walk."""
 
     def snapshot(self) -> AbstractContextManager[None]: ...
 

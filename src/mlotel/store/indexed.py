@@ -133,7 +133,8 @@ class IndexedStore(ABC):
     def snapshot(self) -> Iterator[None]:
         """Answer this thread's questions within a ``with`` block by what had been taken up when it began.
 
-        New lines are looked for once and not for each question; again only where files were taken away meanwhile.
+        New lines are looked for once and not for each question; again only where files were taken away meanwhile. What
+        another thread's question takes up may be seen.
         """
         self._question_nothing()
         outer = self._steady()
