@@ -710,9 +710,10 @@ class StoreContract:
         assert store.status().skipped == 1
         assert store.unread() == 1
 
-    def test_one_bad_span_costs_no_other(self, store_of: StoreOf) -> None:
+    @pytest.mark.parametrize("wrong", [{"spanId": "zz"}, {"spanId": 7}, {"attributes": [7]}, {"links": {}}], ids=str)
+    def test_one_bad_span_costs_no_other(self, store_of: StoreOf, wrong: dict[str, object]) -> None:
         """In a line of several spans, the good ones are read though one is bad."""
-        good, bad = RunLines(1), {**RunLines(2).span(), "spanId": "zz"}
+        good, bad = RunLines(1), {**RunLines(2).span(), **wrong}
         store = store_of(span_line(bad, good.span()))
 
         assert [run.run_id for run in store.runs()] == [good.run_id]
