@@ -71,6 +71,12 @@ CONDITIONS = [
 """Key, operator and value of conditions, to be asked of the runs that `conditioned` holds."""
 
 
+def nested(number: int, before: str, after: str, field: str) -> bytes:
+    """A line of a span with an attribute in which `number` values lie in one another, which json cannot write."""
+    line = span_line({**RunLines(5).span(), "attributes": [{"key": A.MLOTEL_RUN_ID, field: {"stringValue": "HERE"}}]})
+    return line.replace(b'{"stringValue":"HERE"}', f"{before * number}{{}}{after * number}".encode())
+
+
 class StoreContract:
     @pytest.fixture
     def store_of(self) -> StoreOf:
@@ -699,6 +705,10 @@ class StoreContract:
             span_line({**RunLines(5).span(), "spanId": "short"}),
             span_line({**RunLines(5).span(), "startTimeUnixNano": "yesterday"}),
             span_line({**RunLines(5).span(), "traceId": 7}),
+            pytest.param(
+                nested(100_000, '{"arrayValue":{"values":[', "]}}", "value"), id="values nested deeply in what is read"
+            ),
+            pytest.param(nested(100_000, "[", "]", "other"), id="lists nested deeply in what is passed over"),
         ],
         ids=str,
     )

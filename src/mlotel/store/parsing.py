@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import UNSET, DecodeError, Struct, ValidationError
+from msgspec import UNSET, DecodeError, Struct
 from msgspec.json import Decoder
 
 from mlotel.store.otlp import KeyValue, LogRecord, Span, TelemetryData
 
 __all__ = ["BAD_SHAPE", "Item", "LineParser"]
 
-# What decoding may raise, by any release of msgspec: not JSON, or not of these types.
-_UNDECODABLE = (DecodeError, ValueError)
+# What decoding may raise, by any release of msgspec: not JSON, not of these types, values too deep in one another.
+_UNDECODABLE = (DecodeError, ValueError, RecursionError)
 # What reading a JSON value may raise that is not OTLP.
-BAD_SHAPE = (*_UNDECODABLE, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+BAD_SHAPE = (*_UNDECODABLE, TypeError, KeyError, AttributeError, IndexError)
 
 _TAIL = b"]}]}]}"
 # What is remembered is bounded however large a file's resources are; ours and a collector's have a kilobyte or two.
@@ -128,7 +128,7 @@ def _items(line: bytes) -> Iterator[Item]:
             for content in scope.spans or ():
                 try:
                     yield Item(_decode_span(content), None, resource)
-                except ValidationError:
+                except _UNDECODABLE:
                     yield Item(None, None, resource)
     for logs in data.resource_logs or ():
         resource = (logs.resource and logs.resource.attributes) or ()
@@ -136,7 +136,7 @@ def _items(line: bytes) -> Iterator[Item]:
             for content in records.log_records or ():
                 try:
                     yield Item(None, _decode_record(content), resource)
-                except ValidationError:
+                except _UNDECODABLE:
                     yield Item(None, None, resource)
     signals = data.resource_spans, data.resource_logs, data.resource_metrics, data.resource_profiles
     if all(each is UNSET for each in signals):
