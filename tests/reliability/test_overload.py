@@ -107,7 +107,8 @@ def test_runs_while_the_collector_is_down_are_spooled(tmp_path: Path) -> None:
     assert len(spooled) + said_to_be_dropped(done).get("spans", 0) == RUNS
 
 
-def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("queue", [2048, 64], ids="a queue of {}".format)
+def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path, queue: int) -> None:
     """Each number is with the collector or on disk; those of a request that was not answered may be in both."""
     with faulty_collector() as collector:
         collector.reply = lambda signal, message: Reply(after_s=0.5)
@@ -118,6 +119,8 @@ def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path) -> N
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
             OTEL_METRICS_EXPORTER="none",
             OTEL_LOGS_EXPORTER="none",
+            OTEL_BSP_MAX_QUEUE_SIZE=f"{queue}",
+            OTEL_BSP_MAX_EXPORT_BATCH_SIZE=f"{min(queue, 512)}",
         )
         taken = taken_numbers(collector)
 

@@ -194,7 +194,7 @@ class TraceProcessor(BatchSpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         if span.context is not None and span.context.trace_flags.sampled:
-            self._waiting.add(id(span), span)
+            self._waiting.add(_key(span), span)
         super().on_end(span)
 
 
@@ -206,11 +206,16 @@ class TraceExporter(_Exporter[ReadableSpan], SpanExporter):
         super().__init__(lane, courier, patience, Pending("span", SpanLines().span, spool, losses, limit))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        waiting = [span for span in spans if id(span) in self.pending]  # the rest is in the spool already
+        waiting = [span for span in spans if _key(span) in self.pending]  # the rest is in the spool already
         arrived = not waiting or self._deliver(
-            [id(span) for span in waiting], lambda: encode_spans(waiting).SerializePartialToString()
+            [_key(span) for span in waiting], lambda: encode_spans(waiting).SerializePartialToString()
         )
         return SpanExportResult.SUCCESS if arrived else SpanExportResult.FAILURE
+
+
+def _key(span: ReadableSpan) -> int:
+    """What tells a span from all others: its id, as what Python calls one is given to another when the span is gone."""
+    return span.context.span_id if span.context is not None else 0
 
 
 class LogExporter(_Exporter[Event], LogRecordExporter):
