@@ -51,8 +51,8 @@ def command(
     from mlotel.grafana import Options, dashboards, write
 
     options = Options(
-        selectors=tuple(selector or ()),
-        recorded_selectors=tuple(recorded_selector or ()),
+        selectors=tuple(selector),
+        recorded_selectors=tuple(recorded_selector),
         objective=objective,
         jobs=tuple(job) if job else Options().jobs,
     )

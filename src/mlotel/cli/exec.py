@@ -106,11 +106,11 @@ def command(
     """
     from mlotel._component import component as new_component
 
-    params = dict(_parameter(each) for each in param or ())
+    params = dict(_parameter(each) for each in param)
     # As start_component does it, but the code of the step is the program's (if it is a script), not this module's
     step = new_component(component, version=version, pipeline=pipeline, on_retracted=on_retracted.value)
     run = step._start(params, shutil.which(arguments[0]))
-    raise click.exceptions.Exit(_run(run, arguments, inputs or [], outputs or []))
+    raise click.exceptions.Exit(_run(run, arguments, inputs, outputs))
 
 
 def _parameter(text: str) -> tuple[str, str | bool | int | float]:

@@ -93,7 +93,7 @@ def command(
     """
     chosen: dict[str, Any] = {
         "window": window, "hold": hold, "delta": delta, "alpha": alpha, "prediction": prediction,
-        "expect": _expected(expect or ()), "objective": objective, "run_seconds": run_seconds,
+        "expect": _expected(expect), "objective": objective, "run_seconds": run_seconds,
         "request_seconds": request_seconds, "runs": runs, "wasserstein": wasserstein, "runbooks": runbooks,
         "dashboards": dashboards,
     }  # fmt: skip
@@ -101,7 +101,7 @@ def command(
         chosen["jobs"] = tuple(jobs)
     options = Options(**chosen)
     text = to_yaml(
-        generate([Reference.load(each) for each in reference or ()], options),
+        generate([Reference.load(each) for each in reference], options),
         head=f"Written by mlotel {__version__}: change what it is told, not this file.",
     )
     if output is None:

@@ -133,8 +133,7 @@ class IndexedStore(ABC):
     def snapshot(self) -> Iterator[None]:
         """Answer this thread's questions within a ``with`` block by what had been taken up when it began.
 
-        New lines are looked for once and not for each question; again only where files were taken away meanwhile. What
-        another thread's question takes up may be seen.
+        New lines are looked for once; again where files were taken away meanwhile, or by another thread's question.
         """
         self._question_nothing()
         outer = self._steady()
