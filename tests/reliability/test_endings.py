@@ -83,7 +83,8 @@ ENDINGS = {
     ),
     "out of memory, little by little": Ending(
         # until the address space is full: there is little left for anybody, until the list is let go of
-        "import resource; resource.setrlimit(resource.RLIMIT_AS, (IN_USE + 2**28, IN_USE + 2**28))"
+        "import faulthandler, resource; faulthandler.enable()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (IN_USE + 2**28, IN_USE + 2**28))"
         + RUN.format("full = []\n    while True: full.append(bytearray(2**16))"),
         1,
         "failed",
@@ -131,47 +132,52 @@ def confine(limit):
             continue
 
 
-statuses = {}
+ends = {}
 for name, code in json.loads(sys.argv[1]).items():
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.dup2(os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         with mlotel.component("before", params={"ending": name}):
             pass
         exec(code, {**globals(), "NAME": name})
         sys.exit(0)
-    statuses[name] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with open("stderr", errors="replace") as stderr:
+        ends[name] = status, stderr.read()
     for root in ("/sys/fs/cgroup/memory", "/sys/fs/cgroup"):
         if os.path.isdir(group := f"{root}/mlotel-{pid}"):
             os.rmdir(group)
-print(json.dumps(statuses), flush=True)
+print(json.dumps(ends), flush=True)
 os._exit(0)
 """
 
 
-def end_all(folder: Path, **variables: str) -> dict[str, int]:
-    """Let a process end in each way; return the statuses they ended with."""
+Ends = dict[str, tuple[int, str]]
+
+
+def end_all(folder: Path, **variables: str) -> Ends:
+    """Let a process end in each way; return the statuses they ended with, and what they wrote to stderr."""
     codes = json.dumps({name: ending.code for name, ending in ENDINGS.items()})
     done = run_program(PROGRAM, folder, codes, **variables)
     assert done.returncode == 0, done.stderr
-    statuses: dict[str, int] = json.loads(done.stdout)
-    return statuses
+    return {name: (status, stderr) for name, (status, stderr) in json.loads(done.stdout).items()}
 
 
 @pytest.fixture(scope="module")
-def in_store(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], Path]:
-    """The statuses, and the store that all have recorded to."""
+def in_store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ends, Path]:
+    """How they ended, and the store that all have recorded to."""
     folder = tmp_path_factory.mktemp("endings")
     return end_all(folder), folder / "store"
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_what_the_store_keeps(in_store: tuple[dict[str, int], Path], name: str) -> None:
+def test_what_the_store_keeps(in_store: tuple[Ends, Path], name: str) -> None:
     """The run is on record with what it had read; the one that ended before is whole."""
-    statuses, root = in_store
+    ends, root = in_store
     ending = ENDINGS[name]
-    assert statuses[name] == ending.status
+    status, stderr = ends[name]
+    assert status == ending.status, stderr
     with FileStore(root) as store:
         (run,) = store.runs(component=name)
         before = [run for run in store.runs(component="before") if run.attributes[f"{A.MLOTEL_PARAM}.ending"] == name]
@@ -185,21 +191,22 @@ def test_what_the_store_keeps(in_store: tuple[dict[str, int], Path], name: str) 
 
 
 @pytest.fixture(scope="module")
-def at_collector(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], Sink]:
-    """The statuses, and what arrived by the processes themselves and by a replay afterwards."""
+def at_collector(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ends, Sink]:
+    """How they ended, and what arrived by the processes themselves and by a replay afterwards."""
     folder = tmp_path_factory.mktemp("endings")
     with collector(folder) as there:
-        statuses = end_all(folder, OTEL_EXPORTER_OTLP_ENDPOINT=there.sink.endpoint, MLOTEL_STORE="")
+        ends = end_all(folder, OTEL_EXPORTER_OTLP_ENDPOINT=there.sink.endpoint, MLOTEL_STORE="")
         there.replay()
-    return statuses, there.sink
+    return ends, there.sink
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_what_a_collector_gets(at_collector: tuple[dict[str, int], Sink], name: str) -> None:
+def test_what_a_collector_gets(at_collector: tuple[Ends, Sink], name: str) -> None:
     """The same, from the process itself or, where it was killed, from the next replay."""
-    statuses, sink = at_collector
+    ends, sink = at_collector
     ending = ENDINGS[name]
-    assert statuses[name] == ending.status
+    status, stderr = ends[name]
+    assert status == ending.status, stderr
     starts = {
         r.span_id for r in sink.records if r.event_name == E.MLOTEL_RUN_START and said(r, "component.name") == name
     }
