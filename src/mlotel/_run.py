@@ -22,7 +22,7 @@ from mlotel._outcome import exception_attributes, outcome, status_text
 from mlotel._run_values import RunValues
 from mlotel._runtime import Runtime, guard
 from mlotel._span_room import FOR_END, FOR_PREDICTIONS, SpanRoom
-from mlotel._wrapped import Wrapped
+from mlotel._wrapped import wrapped
 from mlotel.carriers import environment, headers
 from mlotel.carriers import sidecar as sidecar_file
 from mlotel.errors import ConfigurationError, RetractedError
@@ -392,7 +392,7 @@ class ActiveRun:
 
         What it returns can be pickled if `function` can: another process receives the ids alone.
         """
-        return Wrapped(function, self._context, carriers.format_traceparent(self._span.get_span_context()))
+        return wrapped(function, self._context, carriers.format_traceparent(self._span.get_span_context()))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make runs in a child process children of this one."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import update_wrapper
 from typing import Any
@@ -14,10 +15,23 @@ from opentelemetry.context import Context
 
 from mlotel import carriers
 
-__all__ = ["Wrapped"]
+__all__ = ["wrapped"]
 
 
-class Wrapped:
+def wrapped(function: Callable[..., Any], context: Context | None, traceparent: str) -> Callable[..., Any]:
+    """Return `function` so that it runs in a context, and awaitable where it is.
+
+    Args:
+        function: Any callable.
+        context: The context; None in a process that was not handed it.
+        traceparent: The ids of its span, which another process is handed in its place.
+    """
+    body = function if inspect.isroutine(function) else type(function).__call__
+    made = _WrappedCoroutine if inspect.iscoroutinefunction(body) else _Wrapped
+    return made(function, context, traceparent)
+
+
+class _Wrapped:
     """A function that runs in a run's context; pickled, it takes the ids along and leaves the context behind."""
 
     def __init__(self, function: Callable[..., Any], context: Context | None, traceparent: str) -> None:
@@ -29,12 +43,12 @@ class Wrapped:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._attached():
             value = self._function(*args, **kwargs)
-        # the body of an async function runs when it is awaited
+        # as of a partial or a lambda: the body of an async function runs when it is awaited
         return self._awaited(value) if inspect.iscoroutine(value) else value
 
-    async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def _awaited(self, value: Awaitable[Any]) -> Any:
         with self._attached():
-            return await coroutine
+            return await value
 
     @contextmanager
     def _attached(self) -> Iterator[None]:
@@ -51,4 +65,16 @@ class Wrapped:
             context_api.detach(token)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Wrapped, (self._function, None, self._traceparent)
+        return wrapped, (self._function, None, self._traceparent)
+
+
+class _WrappedCoroutine(_Wrapped):
+    """The same of a coroutine function, which frameworks are to know for one: they run others in threads."""
+
+    def __init__(self, function: Callable[..., Any], context: Context | None, traceparent: str) -> None:
+        super().__init__(function, context, traceparent)
+        if sys.version_info >= (3, 12):
+            inspect.markcoroutinefunction(self)
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._awaited(self._function(*args, **kwargs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pickle
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 from opentelemetry import context as context_api
 from opentelemetry import trace
+from starlette.background import BackgroundTask
 
 import mlotel
 from mlotel.errors import ConfigurationError
@@ -224,6 +226,24 @@ def test_wrap_of_a_coroutine_function_makes_children_in_tasks(mlotel_runs: Captu
 
     assert asyncio.run(main()) == "done"
     assert parents(mlotel_runs) == [("parent", None), ("child", "parent")]
+
+
+class _Asynchronous:
+    async def __call__(self) -> None:
+        with mlotel.component("child"):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_frameworks_await_what_wraps_a_coroutine_function(mlotel_runs: CapturedRuns, copied: bool) -> None:
+    """Starlette runs what it does not take for one in a thread, where nobody would await what that returns."""
+    with mlotel.component("parent") as run:
+        for work in (_Asynchronous(), _Asynchronous().__call__):
+            wrapped = run.wrap(work)
+            task = BackgroundTask(pickle.loads(pickle.dumps(wrapped)) if copied else wrapped)
+            assert task.is_async
+            asyncio.run(task())
+    assert parents(mlotel_runs) == [("parent", None), *[("child", "parent")] * 2]
 
 
 def test_wrap_keeps_the_functions_name(mlotel_runs: CapturedRuns) -> None:
