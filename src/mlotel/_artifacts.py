@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
+import msgspec
 from msgspec.structs import replace
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
@@ -435,7 +435,7 @@ class Artifacts:
                 time_ns=now,
                 context=span.get_span_context(),
                 attributes={**about, A.MLOTEL_ARTIFACT_MANIFEST_FIRST: first},
-                body=orjson.dumps(part).decode(),
+                body=msgspec.json.encode(part).decode(),
             )
 
 

@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode
 
-from mlotel import _heartbeat, carriers, provenance
+from mlotel import _headroom, _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
 from mlotel._component_settings import ComponentSettings
 from mlotel._current import run_in, with_run
@@ -93,6 +93,7 @@ class ActiveRun:
             self._context = with_run(self, context)
             return
         try:
+            _headroom.set_aside()
             self.run_id = runtime.new_run_id()
             self._start(context, params, code)
         except Exception as error:
@@ -437,6 +438,8 @@ class ActiveRun:
         self.ended = True
         if not self._recording:
             return
+        if isinstance(error, MemoryError):
+            _headroom.give_up()
         try:
             self._end(error, cpu_time, peak_memory)
         except Exception as fault:
@@ -444,12 +447,18 @@ class ActiveRun:
         finally:
             self._recording = False
             _heartbeat.remove(self)
-            if self._span.is_recording():  # whatever happened above; without a status it would read as ok
-                if isinstance(error, (Exception, str)):
-                    self._span.set_status(StatusCode.ERROR)
-                self._span.end()
+            if self._span.is_recording():  # whatever happened above
+                self._end_span(isinstance(error, (Exception, str)))
             # a context that holds the run which holds the context would have to wait for the cycle collector
             self._context, self._io = self._started_in, None
+
+    def _end_span(self, failed: bool) -> None:
+        try:
+            if failed:  # without a status it would read as ok
+                self._span.set_status(StatusCode.ERROR)
+            self._span.end()
+        except Exception as fault:
+            guard(f"span of component {self.name!r}", fault)
 
     def _end(self, error: BaseException | str | None, cpu_time: float | None, peak_memory: int | None) -> None:
         state, error_type = outcome(error)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import blake3
-import orjson
+import msgspec
 
 from mlotel.parameters import attribute_value, is_scalar, parameter_value
 from mlotel.semconv import attributes as A
@@ -71,7 +71,7 @@ class RunValues:
         """Return the attribute that identifies all parameters; none where there are no parameters."""
         if not self._params:
             return {}
-        text = orjson.dumps(self._params, option=orjson.OPT_SORT_KEYS)
+        text = msgspec.json.encode(self._params, order="sorted")
         return {A.MLOTEL_PARAMS_DIGEST: f"blake3:{blake3.blake3(text).hexdigest()}"}
 
     def metric(self, name: str, value: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
 from opentelemetry.trace import SpanContext
 
 from mlotel._watcher import Watcher
@@ -53,7 +53,7 @@ class Statistics(Watcher):
         found = self._profiler.profile
         assert found is not None  # a batch was added
         self._columns = _columns(found)
-        return {A.MLOTEL_ARTIFACT_PROFILE: orjson.dumps(self._columns).decode()}
+        return {A.MLOTEL_ARTIFACT_PROFILE: msgspec.json.encode(self._columns).decode()}
 
     def tell(self, context: SpanContext, labels: Mapping[str, str]) -> None:
         """Set the gauges; `labels` are those of the component."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
+import msgspec
 
+from mlotel._json import UNDECODABLE
 from mlotel.lineage import ComponentSummary, Record, SubWorkflow, component_tags, node_id, run_tags
 from mlotel.model import RUN_STATES, Artifact, Drift, Lineage, Link, Run, Staleness
 from mlotel.semconv import attributes as A
@@ -200,8 +201,8 @@ def _artifact_document(artifact: Artifact) -> dict[str, Any]:
 def profile_document(profile: str) -> list[dict[str, Any]] | None:
     """Return the statistics of columns as ``$defs/profile`` of `run.schema.json` describes them; None of other JSON."""
     try:
-        found = orjson.loads(profile)
-    except orjson.JSONDecodeError:  # cut by a backend, or written by somebody else
+        found = msgspec.json.decode(profile)
+    except UNDECODABLE:  # cut by a backend, or written by somebody else
         return None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return None

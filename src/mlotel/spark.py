@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
+import msgspec
 import pyarrow as pa
 
 from mlotel import drift
@@ -94,11 +94,11 @@ def compare(
         for batch in batches:
             counter.add(batch)
         if counter.counts is not None:
-            yield _row(orjson.dumps(counter.counts.document()).decode())
+            yield _row(msgspec.json.encode(counter.counts.document()).decode())
 
     total: Counts | None = None
     for row in df.mapInArrow(of_partition, f"{_COLUMN} string").collect():
-        part = Counts.from_document(orjson.loads(row[_COLUMN]))
+        part = Counts.from_document(msgspec.json.decode(row[_COLUMN]))
         total = part if total is None else total.merge(part)
     if total is None:
         raise ArtifactError("the DataFrame has no rows: there is nothing to compare")

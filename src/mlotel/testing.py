@@ -77,9 +77,9 @@ class CapturedRuns:
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
         """The events as OTLP log records, in the order in which they were emitted."""
-        import orjson
+        from msgspec import json
 
-        parsed = (orjson.loads(line) for line in self.store.lines)
+        parsed = (json.decode(line) for line in self.store.lines)
         return [
             record
             for line in parsed

@@ -252,6 +252,28 @@ def test_a_failed_run_is_failed_whatever_goes_wrong_at_its_end(
     assert [each.state for each in mlotel_runs.runs] == [state]
 
 
+def test_an_end_that_cannot_be_recorded_leaves_the_users_exception_as_it_is(
+    mlotel_runs: CapturedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no memory for the end of the run, there may be none for that of its span either."""
+
+    def fault(*_: object) -> None:
+        raise MemoryError("mlotel's own")
+
+    error = MemoryError("the user's own")
+
+    def work() -> None:
+        with mlotel.component("c") as run:
+            monkeypatch.setattr("mlotel._run.outcome", fault)
+            monkeypatch.setattr(type(run.span), "end", fault)
+            raise error
+
+    with pytest.raises(MemoryError) as raised:
+        work()
+    assert raised.value is error
+    assert mlotel.current_run() is None
+
+
 def test_a_fault_whose_message_cannot_be_made_is_told_as_well(
     mlotel_runs: CapturedRuns, warnings: Callable[[], list[str]]
 ) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "opentelemetry.sdk", "opentelemetry.exporter", "orjson", "pandas", "prometheus_client", "pyarrow")
+HEAVY = ("numpy", "opentelemetry.sdk", "opentelemetry.exporter", "pandas", "prometheus_client", "pyarrow")
 HEAVY += ("rich", "sklearn", "sqlite3", "click")
 
 

@@ -47,6 +47,12 @@ thread = threading.Thread(target=work, daemon={})
 thread.start()
 begun.wait()
 """
+# Until the address space is full: there is little left for anybody, until the list is let go of.
+FULL = (
+    "import faulthandler, resource; faulthandler.enable()\n"
+    "resource.setrlimit(resource.RLIMIT_AS, (in_use() + 2**28,) * 2)"
+    + RUN.format("full = []\n    while True: full.append(bytearray({}))")
+)
 ENDINGS = {
     "return": Ending(RUN.format("pass"), 0, "ok"),
     "exception": Ending(RUN.format("raise ValueError('x')"), 1, "failed", "ValueError"),
@@ -81,17 +87,10 @@ ENDINGS = {
         "failed",
         "MemoryError",
     ),
-    "out of memory, little by little": Ending(
-        # until the address space is full: there is little left for anybody, until the list is let go of
-        "import faulthandler, resource; faulthandler.enable()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (IN_USE + 2**28, IN_USE + 2**28))"
-        + RUN.format("full = []\n    while True: full.append(bytearray(2**16))"),
-        1,
-        "failed",
-        "MemoryError",
-    ),
+    "out of memory, little by little": Ending(FULL.format(2**16), 1, "failed", "MemoryError"),
+    "out of memory, by a thousand bytes at a time": Ending(FULL.format(2**10), 1, "failed", "MemoryError"),
     "out of memory, killed by the kernel": Ending(
-        "confine(IN_USE + 2**27)\n"
+        "confine(in_use() + 2**27)\n"
         + RUN.format("full = []\n    for _ in range(2**9): full.append(b'x' * 2**20)\n    os.kill(os.getpid(), 9)"),
         -9,
         "lost",
@@ -114,8 +113,9 @@ if "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ:
     from opentelemetry.exporter.otlp.proto.http import _log_exporter, metric_exporter, trace_exporter
 provenance.git(), provenance.environment_digest()
 
-with open("/proc/self/statm") as file:
-    IN_USE = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+def in_use():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def confine(limit):

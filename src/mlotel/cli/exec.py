@@ -16,9 +16,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-import orjson
+import msgspec
 
 from mlotel import provenance
+from mlotel._json import UNDECODABLE
 from mlotel.cli.options import OneOf
 from mlotel.cli.output import complain
 from mlotel.semconv import attributes as A
@@ -118,8 +119,8 @@ def _parameter(text: str) -> tuple[str, str | bool | int | float]:
     if not equals or not key:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--param")
     try:
-        parsed = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        parsed = msgspec.json.decode(value)
+    except UNDECODABLE:
         return key, value
     return key, parsed if isinstance(parsed, str | bool | int | float) else value
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import orjson
+import msgspec
 
 from mlotel import web
 from mlotel.cli.page import page
@@ -71,7 +71,7 @@ def _root_name(document: Mapping[str, Any]) -> str:
 
 def _embedded(document: object) -> str:
     """Return a document as JSON in which no element of HTML can begin or end."""
-    text = orjson.dumps(_readable(document)).decode()
+    text = msgspec.json.encode(_readable(document)).decode()
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

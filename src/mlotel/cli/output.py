@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import orjson
+import msgspec
 
 from mlotel.cli.text import REORDERING, clean
 
@@ -55,14 +55,14 @@ def print_trimmed(console: Console, renderable: RenderableType) -> None:
 
 def print_json(document: object) -> None:
     """Write a JSON document, indented, as one UTF-8 text without raw control characters."""
-    sys.stdout.write(_printable(orjson.dumps(document, option=orjson.OPT_INDENT_2)) + "\n")
+    sys.stdout.write(_printable(msgspec.json.format(msgspec.json.encode(document))) + "\n")
     sys.stdout.flush()
 
 
 def print_json_lines(documents: Iterable[object]) -> None:
     """Write JSON documents as lines, one each, without raw control characters."""
     for document in documents:
-        sys.stdout.write(_printable(orjson.dumps(document)) + "\n")
+        sys.stdout.write(_printable(msgspec.json.encode(document)) + "\n")
     sys.stdout.flush()
 
 

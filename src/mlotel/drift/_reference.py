@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
+import msgspec
 import pyarrow as pa
 
+from mlotel._json import UNDECODABLE
 from mlotel.columnar import TableSource, open_table
 from mlotel.drift._counts import Counter, Counts, count_source
 from mlotel.drift._feature import FeatureReference
@@ -204,7 +205,7 @@ class Reference:
     @property
     def digest(self) -> str:
         """The digest of the content: ``blake3:…``, over the keys of `document` in order, without blanks."""
-        return content_digest(orjson.dumps(self._content(), option=orjson.OPT_SORT_KEYS))
+        return content_digest(msgspec.json.encode(self._content(), order="sorted"))
 
     def document(self) -> dict[str, Any]:
         """Return it as plain values for JSON, as ``reference.schema.json`` describes them."""
@@ -234,7 +235,7 @@ class Reference:
         draft = f"{name}.{os.getpid()}.part"
         try:
             with open(draft, "wb") as file:
-                file.write(orjson.dumps(self.document(), option=orjson.OPT_INDENT_2) + b"\n")
+                file.write(msgspec.json.format(msgspec.json.encode(self.document())) + b"\n")
             os.replace(draft, name)
         except BaseException:
             if os.path.exists(draft):
@@ -269,8 +270,8 @@ class Reference:
         if len(text) > _MOST_BYTES:
             raise InvalidReferenceError(f"larger than {_MOST_BYTES >> 20} MB, which no reference is: fit it anew")
         try:
-            document = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
+            document = msgspec.json.decode(text)
+        except UNDECODABLE as error:
             raise InvalidReferenceError(f"no JSON ({error}): a reference is what `mlotel reference` writes") from error
         return cls.from_document(document)
 
@@ -297,7 +298,7 @@ class Reference:
         found = replace(whole, segments=segments)
         try:
             digest = found.digest
-        except orjson.JSONEncodeError as error:
+        except UnicodeEncodeError as error:
             raise InvalidReferenceError("a text in it is half of a surrogate pair, which no file can hold") from error
         if digest != stored.digest:
             raise InvalidReferenceError("its content is not that of its digest: it was changed after it was written")

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
-from msgspec import MsgspecError, json
+from msgspec import json
 
 from mlotel._forks import Lock, no_fork_meanwhile
+from mlotel._json import UNDECODABLE
 from mlotel.model import Fingerprint
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class StatCache:
             with self._connected() as connection:
                 row = connection.execute(_SELECT, key).fetchone()
             return None if row is None else Fingerprint(**json.decode(row[0]))
-        except (sqlite3.Error, OSError, ValueError, TypeError, MsgspecError):
+        except (sqlite3.Error, OSError, TypeError, *UNDECODABLE):
             return None
 
     def _save(self, path: str, algorithm: str, scope: str, identity: _Identity, fingerprint: Fingerprint) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import orjson
+import msgspec
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from mlotel._json import UNDECODABLE
 from mlotel.sdk._settings import Signal
 
 __all__ = ["to_protobuf"]
@@ -29,10 +30,10 @@ def to_protobuf(signal: Signal, body: bytes) -> bytes:
     """
     request: Any = ExportTraceServiceRequest() if signal == "traces" else ExportLogsServiceRequest()
     try:
-        document = orjson.loads(body)
+        document = msgspec.json.decode(body)
         _spell_ids(document)
         json_format.ParseDict(document, request, ignore_unknown_fields=True)
-    except (json_format.ParseError, RecursionError) as error:
+    except (json_format.ParseError, *UNDECODABLE) as error:
         raise ValueError(f"no request of OTLP: {error}") from error
     said: bytes = request.SerializeToString()
     return said

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 
 from mlotel._runtime import guard
 from mlotel.errors import ConfigurationError
@@ -134,7 +134,8 @@ class Redaction:
             return body
         if event == E.MLOTEL_ARTIFACT_MANIFEST:
             entries = [
-                {**entry, "name": self.text(A.MLOTEL_ARTIFACT_NAME, entry["name"])} for entry in orjson.loads(body)
+                {**entry, "name": self.text(A.MLOTEL_ARTIFACT_NAME, entry["name"])}
+                for entry in msgspec.json.decode(body)
             ]
-            return orjson.dumps(entries).decode()
+            return msgspec.json.encode(entries).decode()
         return self.text(BODY, body)

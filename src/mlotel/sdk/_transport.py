@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-import orjson
+import msgspec
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
 from mlotel import uris
+from mlotel._json import UNDECODABLE
 from mlotel._version import __version__
 from mlotel.sdk._json_requests import to_protobuf
 from mlotel.sdk._settings import Settings, Signal
@@ -297,9 +298,9 @@ def _read_response(signal: Signal, said: bytes) -> Answer:
 
 def _read_json_response(said: bytes) -> Answer:
     try:
-        partial = (orjson.loads(said or b"{}") or {}).get("partialSuccess") or {}
+        partial = (msgspec.json.decode(said or b"{}") or {}).get("partialSuccess") or {}
         rejected = next((int(value) for key, value in partial.items() if key.startswith("rejected")), 0)
-    except (ValueError, TypeError, AttributeError):
+    except (*UNDECODABLE, TypeError, AttributeError):
         return Answer("unanswered", "its answer cannot be read: is it a collector?")
     return Answer("taken", str(partial.get("errorMessage", "")), rejected=max(rejected, 0))
 

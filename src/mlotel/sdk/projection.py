@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 from blake3 import blake3
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -102,7 +102,7 @@ class _Drawing:
             else:
                 self._needs[edge.target].append(self.runs[edge.source])
         known = [sorted(self.runs), [(edge.source, edge.target, edge.kind) for edge in drawn]]
-        self.trace_id = blake3(orjson.dumps([self._root, *known])).hexdigest(16)
+        self.trace_id = blake3(msgspec.json.encode([self._root, *known])).hexdigest(16)
         self._resource = Resource({A.SERVICE_NAME: _SERVICE})
         self._scope = InstrumentationScope("mlotel", __version__)
 
@@ -223,7 +223,7 @@ class _Drawing:
         return self._context("write", write.run.run_id, write.node)
 
     def _context(self, *of: str) -> SpanContext:
-        return _context(self.trace_id, blake3(orjson.dumps([self.trace_id, *of])).hexdigest(8))
+        return _context(self.trace_id, blake3(msgspec.json.encode([self.trace_id, *of])).hexdigest(8))
 
 
 def _context(trace_id: str, span_id: str) -> SpanContext:

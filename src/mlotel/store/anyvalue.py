@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orjson import JSONEncodeError, dumps
+from msgspec.json import encode
 
 from mlotel.store.otlp import AnyValue, KeyValue
 
@@ -18,9 +18,9 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 def encode_text(text: str) -> bytes:
     """`text` as a JSON string; a lone surrogate, which UTF-8 cannot carry, becomes U+FFFD."""
     try:
-        return dumps(str(text))
-    except JSONEncodeError:
-        return dumps(str(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
+        return encode(str(text))
+    except UnicodeEncodeError:
+        return encode(str(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
 def encode_value(value: Any, depth: int = 16) -> bytes:
@@ -68,7 +68,7 @@ def _digits(value: int) -> str:
 
 def _double(value: float) -> bytes:
     if value - value == 0.0:
-        return dumps(float(value))
+        return encode(float(value))
     if value != value:
         return b'"NaN"'
     return b'"Infinity"' if value > 0 else b'"-Infinity"'

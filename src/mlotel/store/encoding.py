@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from orjson import JSONEncodeError, dumps
-
 from mlotel.store.anyvalue import encode_attributes, encode_text, encode_value
 from mlotel.store.lines import LONGEST_LINE
 
@@ -86,10 +84,6 @@ class LineEncoder:
         else:
             parent_id = b'"parentSpanId":"%016x",' % parent.span_id
             flags = _HAS_IS_REMOTE | _IS_REMOTE if parent.is_remote else _HAS_IS_REMOTE
-        try:
-            name = dumps(span.name)
-        except JSONEncodeError:
-            name = encode_text(span.name)
         parts = [
             self._span_prefix,
             b'{"traceId":"%032x","spanId":"%016x",%b"flags":%d,"name":%b,"kind":%d,'
@@ -99,7 +93,7 @@ class LineEncoder:
                 context.span_id,
                 parent_id,
                 flags,
-                name,
+                encode_text(span.name),
                 span.kind._value_ + 1,
                 span.start_time or 0,
                 span.end_time or 0,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.json import decode
 from msgspec.structs import astuple
-from orjson import JSONDecodeError, loads
 
+from mlotel._json import UNDECODABLE
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
@@ -131,8 +132,8 @@ class Ingest:
         if not line.endswith(b"}"):
             return False
         try:
-            return isinstance(loads(line), dict)
-        except JSONDecodeError:
+            return isinstance(decode(line), dict)
+        except UNDECODABLE:
             return False
 
     def finish(self) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from msgspec import UNSET, DecodeError, Struct
+from msgspec import UNSET, Struct
 from msgspec.json import Decoder
 
+from mlotel._json import UNDECODABLE
 from mlotel.store.otlp import KeyValue, LogRecord, Span, TelemetryData
 
 __all__ = ["BAD_SHAPE", "Item", "LineParser"]
 
-# What decoding may raise, by any release of msgspec: not JSON, not of these types, values too deep in one another.
-_UNDECODABLE = (DecodeError, ValueError, RecursionError)
 # What reading a JSON value may raise that is not OTLP.
-BAD_SHAPE = (*_UNDECODABLE, TypeError, KeyError, AttributeError, IndexError)
+BAD_SHAPE = (*UNDECODABLE, TypeError, KeyError, AttributeError, IndexError)
 
 _TAIL = b"]}]}]}"
 # What is remembered is bounded however large a file's resources are; ours and a collector's have a kilobyte or two.
@@ -61,7 +60,7 @@ class LineParser:
         if line.startswith(beginning) and line.endswith(_TAIL):
             try:
                 return _decode_span(line[start : -len(_TAIL)])
-            except _UNDECODABLE:  # several items, or something after the list, or no span
+            except UNDECODABLE:  # several items, or something after the list, or no span
                 return None
         return None
 
@@ -81,7 +80,7 @@ class LineParser:
                     return self._other(line)
                 if line.endswith(_TAIL):
                     return (Item(None, _decode_record(line[start : -len(_TAIL)]), resource),)
-        except _UNDECODABLE:  # several items, or something after the list, or no item
+        except UNDECODABLE:  # several items, or something after the list, or no item
             pass
         return list(_items(line))
 
@@ -116,7 +115,7 @@ def _is_one_item(content: bytes, items: Sequence[Item], is_span: bool) -> bool:
         return len(items) == 1 and (
             _decode_span(content) == items[0].span if is_span else _decode_record(content) == items[0].record
         )
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return False
 
 
@@ -128,7 +127,7 @@ def _items(line: bytes) -> Iterator[Item]:
             for content in scope.spans or ():
                 try:
                     yield Item(_decode_span(content), None, resource)
-                except _UNDECODABLE:
+                except UNDECODABLE:
                     yield Item(None, None, resource)
     for logs in data.resource_logs or ():
         resource = (logs.resource and logs.resource.attributes) or ()
@@ -136,7 +135,7 @@ def _items(line: bytes) -> Iterator[Item]:
             for content in records.log_records or ():
                 try:
                     yield Item(None, _decode_record(content), resource)
-                except _UNDECODABLE:
+                except UNDECODABLE:
                     yield Item(None, None, resource)
     signals = data.resource_spans, data.resource_logs, data.resource_metrics, data.resource_profiles
     if all(each is UNSET for each in signals):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from orjson import dumps, loads
+from msgspec.json import decode, encode
 
 from mlotel.errors import StoreError
 from mlotel.semconv import attributes as A
@@ -102,7 +102,7 @@ class TempoQuery:
         if answer.status != 200:
             raise StoreError(self._describe(answer))
         try:
-            return [_match(trace) for trace in loads(answer.body).get("traces") or ()]
+            return [_match(trace) for trace in decode(answer.body).get("traces") or ()]
         except BAD_SHAPE as error:
             raise StoreError(f"{self._http.name} answers what is no search result: is it Tempo's HTTP API?") from error
 
@@ -128,7 +128,7 @@ class TempoQuery:
         if answer.status != 200:
             raise StoreError(self._describe(answer))
         try:
-            return _trace(loads(answer.body), trace_id)
+            return _trace(decode(answer.body), trace_id)
         except BAD_SHAPE as error:
             raise UnreadableError(f"{self._http.name} answers what is no trace for {trace_id}") from error
 
@@ -214,7 +214,7 @@ def _identity(text: str, digits: int) -> str:
 
 
 def _line(span: Mapping[str, Any], resource: Mapping[str, Any]) -> bytes:
-    return dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
+    return encode({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]})
 
 
 def _one_line(text: object) -> str:

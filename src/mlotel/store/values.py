@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from orjson import loads
+from msgspec.json import decode
 
 from mlotel.model import Annotation, Artifact, Drift, Link, Prediction, Run, RunHead, Scalar
 from mlotel.semconv import attributes as A
@@ -220,7 +220,7 @@ def entries_of(record: LogRecord) -> list[Mapping[str, Any]]:
 def _entries(body: str) -> list[Mapping[str, Any]]:
     if len(body) > _LONGEST_MANIFEST:
         raise ValueError("longer than any manifest")
-    entries = loads(body)
+    entries = decode(body)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise TypeError("not a manifest")
     return entries

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from mlotel._json import UNDECODABLE
 from mlotel.errors import QueryError
 from mlotel.ui.assets import Asset, load_assets
 from mlotel.ui.guard import Guard
@@ -38,7 +39,7 @@ _LARGEST_BODY = 65_536
 def create_app(reading: Reading, session: Session) -> ASGIApp:
     """Return the whole application over one store for one session."""
     assets = load_assets()
-    document = orjson.dumps(openapi_document(OPERATIONS))
+    document = msgspec.json.encode(openapi_document(OPERATIONS))
     routes = [
         *(Route(path, _file(lambda _: assets["index.html"])) for path in PAGES),
         Route("/favicon.ico", _file(lambda _: assets["icon.svg"])),
@@ -102,7 +103,7 @@ def _answer(reading: Reading, operation: Operation, values: Mapping[str, Any]) -
     """Ask the store, and write the answer down, in a thread that may take its time."""
     with reading.answering() as answering:
         document = operation.handler(reading, answering, values)
-    answer = _json(orjson.dumps(document))
+    answer = _json(msgspec.json.encode(document))
     if answering.problems:
         answer.headers["mlotel-problems"] = json.dumps(answering.problems)  # ASCII, as a header must be
     return answer
@@ -118,8 +119,8 @@ async def _body(request: Request) -> list[tuple[str, str]]:
         if len(content) > _LARGEST_BODY:
             raise HTTPException(413, f"more than {_LARGEST_BODY} bytes")
     try:
-        members = orjson.loads(content)
-    except ValueError as error:
+        members = msgspec.json.decode(content)
+    except UNDECODABLE as error:
         raise QueryError(f"the body is no JSON: {error}") from error
     if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
         raise QueryError("the body has to be a JSON object of texts")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
-import orjson
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,7 +29,7 @@ def problem(status: int, detail: str, *, candidates: Sequence[str] = ()) -> Resp
     if candidates:
         body["candidates"] = list(candidates)
     return Response(
-        orjson.dumps(body), status, headers={"cache-control": "no-store"}, media_type="application/problem+json"
+        msgspec.json.encode(body), status, headers={"cache-control": "no-store"}, media_type="application/problem+json"
     )
 
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 import pyarrow as pa
 from msgspec import Struct
 
+from mlotel._json import UNDECODABLE
 from mlotel.model import Prediction
 from mlotel.store.predictions.keys import MOST_CHARACTERS
 
@@ -45,7 +46,7 @@ SCHEMA = pa.schema(
 )
 """The columns of each file; the model and the day are its folders."""
 
-BAD_LINE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+BAD_LINE = (*UNDECODABLE, KeyError, TypeError, AttributeError, OverflowError)
 """What reading a line that tells of no prediction may raise."""
 
 
@@ -117,7 +118,7 @@ class KeyedRows(Struct, frozen=True):
             for name, values in told.items():
                 if values[number] is not None:
                     row[name] = values[number]
-            lines.append(orjson.dumps({**row, **known}, option=orjson.OPT_APPEND_NEWLINE))
+            lines.append(msgspec.json.encode({**row, **known}) + b"\n")
         return b"".join(lines)
 
 
@@ -174,7 +175,7 @@ def prediction_of(values: Sequence[Any], model: str | None) -> Prediction:
 
 def row_of_line(line: bytes) -> tuple[str | None, list[Any]]:
     """Return the model of a line, and its values in the order of `SCHEMA`. Raises one of `BAD_LINE`."""
-    row = orjson.loads(line)
+    row = msgspec.json.decode(line)
     values = [
         int(row["key_hash"], 16),
         _of(str, row.get("key")),
