@@ -15,7 +15,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from mlotel import _runtime, carriers
+from mlotel import _headroom, _runtime, carriers
 from mlotel._capture import Capture, Selection, Watched, chosen
 from mlotel._component_settings import ComponentSettings
 from mlotel._current import current_run
@@ -129,6 +129,8 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, MemoryError):  # leaving takes some as well
+            _headroom.give_up()
         self._leave().end(error)
 
     async def __aenter__(self) -> ActiveRun:
@@ -137,7 +139,7 @@ class component:  # noqa: N801 - read as a verb: with component(...), @component
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave().end(error)
+        self.__exit__(kind, error, trace)
 
     def _enter(self, code: str | None) -> ActiveRun:
         run = self._start(self._params if isinstance(self._params, Mapping) else None, code)

@@ -50,8 +50,7 @@ begun.wait()
 # Until the address space is full: there is little left for anybody, until the list is let go of.
 FULL = (
     "import faulthandler, resource; faulthandler.enable()\n"
-    "resource.setrlimit(resource.RLIMIT_AS, (in_use() + 2**28,) * 2)"
-    + RUN.format("full = []\n    while True: full.append(bytearray({}))")
+    "resource.setrlimit(resource.RLIMIT_AS, (in_use() + 2**28,) * 2)" + RUN.format("full = []\n    while True: {}")
 )
 ENDINGS = {
     "return": Ending(RUN.format("pass"), 0, "ok"),
@@ -87,8 +86,11 @@ ENDINGS = {
         "failed",
         "MemoryError",
     ),
-    "out of memory, little by little": Ending(FULL.format(2**16), 1, "failed", "MemoryError"),
-    "out of memory, by a thousand bytes at a time": Ending(FULL.format(2**10), 1, "failed", "MemoryError"),
+    "out of memory, little by little": Ending(FULL.format("full.append(bytearray(2**16))"), 1, "failed", "MemoryError"),
+    "out of memory, to the last thousand bytes": Ending(
+        FULL.format("full.append(bytearray(2**10))"), 1, "failed", "MemoryError"
+    ),
+    "out of memory, to the last bytes": Ending(FULL.format("full = full, bytearray(2**5)"), 1, "failed", "MemoryError"),
     "out of memory, killed by the kernel": Ending(
         "confine(in_use() + 2**27)\n"
         + RUN.format("full = []\n    for _ in range(2**9): full.append(b'x' * 2**20)\n    os.kill(os.getpid(), 9)"),
