@@ -26,9 +26,8 @@ def wrapped(function: Callable[..., Any], context: Context | None, traceparent: 
         context: The context; None in a process that was not handed it.
         traceparent: The ids of its span, which another process is handed in its place.
     """
-    body = function if inspect.isroutine(function) else type(function).__call__
-    made = _WrappedCoroutine if inspect.iscoroutinefunction(body) else _Wrapped
-    return made(function, context, traceparent)
+    awaits = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    return (_WrappedCoroutine if awaits else _Wrapped)(function, context, traceparent)
 
 
 class _Wrapped:
@@ -43,7 +42,7 @@ class _Wrapped:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._attached():
             value = self._function(*args, **kwargs)
-        # as of a partial or a lambda: the body of an async function runs when it is awaited
+        # as of a lambda: the body of an async function runs when it is awaited
         return self._awaited(value) if inspect.iscoroutine(value) else value
 
     async def _awaited(self, value: Awaitable[Any]) -> Any:

@@ -11,6 +11,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -238,12 +239,12 @@ class _Asynchronous:
 def test_frameworks_await_what_wraps_a_coroutine_function(mlotel_runs: CapturedRuns, copied: bool) -> None:
     """Starlette runs what it does not take for one in a thread, where nobody would await what that returns."""
     with mlotel.component("parent") as run:
-        for work in (_Asynchronous(), _Asynchronous().__call__):
+        for work in (_Asynchronous(), _Asynchronous().__call__, partial(_Asynchronous().__call__)):
             wrapped = run.wrap(work)
             task = BackgroundTask(pickle.loads(pickle.dumps(wrapped)) if copied else wrapped)
             assert task.is_async
             asyncio.run(task())
-    assert parents(mlotel_runs) == [("parent", None), *[("child", "parent")] * 2]
+    assert parents(mlotel_runs) == [("parent", None), *[("child", "parent")] * 3]
 
 
 def test_wrap_keeps_the_functions_name(mlotel_runs: CapturedRuns) -> None:
