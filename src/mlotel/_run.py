@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -18,6 +17,7 @@ from mlotel import _headroom, _heartbeat, carriers, provenance
 from mlotel._artifacts import Artifacts, Item
 from mlotel._component_settings import ComponentSettings
 from mlotel._current import run_in, with_run
+from mlotel._guarded import guarded
 from mlotel._outcome import exception_attributes, outcome, status_text
 from mlotel._run_values import RunValues
 from mlotel._runtime import Runtime, guard
@@ -45,21 +45,6 @@ _NOT_SAMPLED = (
     "the tracer provider's sampler drops runs, so that lineage has holes: set OTEL_TRACES_SAMPLER=mlotel_lineage, or "
     "make the provider with mlotel.sdk.sampling.LineageSampler"
 )
-
-
-def _guarded(method: Callable[Concatenate[ActiveRun, P], None]) -> Callable[Concatenate[ActiveRun, P], None]:
-    # the one boundary over which nothing of mlotel's own may pass into the user's code
-    @wraps(method)
-    def call(self: ActiveRun, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            if self._recording:
-                method(self, *args, **kwargs)
-        except RetractedError:  # the component asked for it
-            raise
-        except Exception as error:
-            guard(f"{method.__name__} of component {self.name!r}", error)
-
-    return call
 
 
 class ActiveRun:
@@ -282,7 +267,7 @@ class ActiveRun:
             self._io = Artifacts(self)
         return self._io
 
-    @_guarded
+    @guarded
     def depends_on(self, other: ActiveRun | Run | ArtifactContext) -> None:
         """Record that this run depends on another one, for what no artifact shows: a lock, a table in a database.
 
@@ -304,7 +289,7 @@ class ActiveRun:
 
     # -- values
 
-    @_guarded
+    @guarded
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters: scalars by value, other objects by their type's name; secrets by name are redacted.
 
@@ -312,7 +297,7 @@ class ActiveRun:
         """
         self._set(self._values.params(params))
 
-    @_guarded
+    @guarded
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Record numbers that say how well the run did; the latest value of each name stands on the span."""
         for name, value in numbers(metrics):
@@ -324,12 +309,12 @@ class ActiveRun:
             self._set(attributes)
             self._runtime.instruments.metric(self._labels, name, value)
 
-    @_guarded
+    @guarded
     def set_tag(self, key: str, value: str) -> None:
         """Record a tag: a word to find the run by."""
         self._set(self._values.tag(key, value))
 
-    @_guarded
+    @guarded
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes of the run's span by their full names, for what the conventions of others define.
 
@@ -345,7 +330,7 @@ class ActiveRun:
         self._values.left_out(len(attributes) - len(fit))
         self._span.set_attributes(fit)
 
-    @_guarded
+    @guarded
     def log_predictions(
         self,
         values: Any,
