@@ -34,22 +34,35 @@ def write(root: Path, *lines: bytes, name: str = f"{TODAY}-00000000-1-00.jsonl")
 
 
 class TestFileStore(StoreContract):
+    processes = 1
+
     @pytest.fixture
     def store_of(self, tmp_path: Path) -> Iterator[StoreOf]:
         made: list[FileStore] = []
 
         def make(*lines: bytes, now_s: float = 0.0) -> FileStore:
             root = tmp_path / f"store-{len(made)}"
-            segment = write(root, *lines)
             # appended at the latest time that is told, by a writer whose clock is right
             times = [int(time) for line in lines for time in re.findall(rb'"timeUnixNano":"(\d+)"', line)]
-            os.utime(segment, ns=(max(times, default=T0),) * 2)
-            made.append(FileStore(root, clock=lambda: T0 + round(now_s * SECOND)))
+            for number in range(self.processes):
+                segment = write(root, *lines[number :: self.processes], name=f"{TODAY}-00000000-1-{number:02}.jsonl")
+                os.utime(segment, ns=(max(times, default=T0),) * 2)
+            made.append(FileStore(root, clock=lambda: T0 + round(now_s * SECOND), processes=self.processes))
             return made[-1]
 
         yield make
         for store in made:
             store.close()
+
+
+class TestFileStoreReadByProcesses(TestFileStore):
+    """Each line stands in another file than the one before, and another process reads it."""
+
+    processes = 3
+
+    @pytest.fixture(autouse=True)
+    def small_files_are_worth_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mlotel.store.parts._LEAST_BYTES", 1)
 
 
 @pytest.fixture

@@ -224,13 +224,18 @@ def open_store(
     if not found.exists():
         yield OpenedStore(MemoryStore(), found, exists=False, unread=lambda: 0)
         return
-    with FileStore(found) as store:
+    with FileStore(found, processes=_processors()) as store:
         try:
             yield OpenedStore(store, found, exists=True, unread=store.unread)
         finally:  # beside an error, too: what was asked for may stand in what could not be read
             _tell_unread(store)
             for file, why in store.unreadable.items():
                 complain(f"the answer is partial: predictions in {file} cannot be read: {why}")
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell_unread(store: FileStore) -> None:

@@ -8,15 +8,16 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlotel.errors import StoreNotFoundError
 from mlotel.model import Prediction
 from mlotel.store.descriptors import Canary
+from mlotel.store.filling import Unread, fill
 from mlotel.store.index import Index
 from mlotel.store.indexed import IndexedStore, unavailable
-from mlotel.store.ingest import Ingest
+from mlotel.store.parts import fill_by_processes, is_worth_it
 from mlotel.store.predictions.keys import secret_of_store
 from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.segments import Segments, Sizes
@@ -42,17 +43,27 @@ class FileStore(IndexedStore):
         root: folder of the embedded store, a ``.json`` or ``.jsonl`` file, or a folder of those.
         clock: nanoseconds since the epoch, to tell running runs from lost ones.
         timeout_s: how long to wait for another process that fills the index, in seconds.
+        processes: how many may read at once where most of a large store is unread. More than one start Python anew,
+            which is for programs that do nothing else.
 
     Raises:
         StoreNotFoundError: there is nothing at `root`.
         StoreError: from any question, where the index stays locked for longer than `timeout_s`.
     """
 
-    def __init__(self, root: Path | str, *, clock: Callable[[], int] = time.time_ns, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        timeout_s: float = 60.0,
+        processes: int = 1,
+    ) -> None:
         self.root = Path(os.path.abspath(root))
         if not self.root.exists():
             raise StoreNotFoundError(f"there is no store at {self.root}: run a component first, or set MLOTEL_STORE")
         self._timeout_s = timeout_s
+        self._processes = processes
         self._segments = Segments(self.root)
         self._watch: Watch | None = None
         self._opened: Index | None = None
@@ -243,70 +254,55 @@ class FileStore(IndexedStore):
 
     def _take_up(self, index: Index, max_bytes: int | None = None) -> bool:
         """Bring the index up to date within the caller's transaction; return whether that was all."""
-        left = sys.maxsize if max_bytes is None else max_bytes
         # Looked at now that nobody else can write: what the index knows is never newer than this.
         files = self._segments.sizes(self._clock(), self._sizes)
         if not index.is_current():  # an mlotel of another version was here
             index.reset()
+        unread = self._unread(index, files, reversed(files) if max_bytes is not None else files)
+        complete = True
+        if max_bytes is None and is_worth_it(unread, self._processes) and _is_most(unread, files):
+            index.reset()
+            unread = self._unread(index, files, files)
+            fill_by_processes(index, self.root, self._segments, unread, self._processes)
+        elif unread:
+            complete = fill(index, self._segments, unread, sys.maxsize if max_bytes is None else max_bytes)
+            index.add_indices()
+        segments = index.segments()
+        self._sizes = files
+        self._offsets = {name: row.offset for name, row in segments.items()}
+        self._segments.number({row.id: name for name, row in segments.items()})
+        self._assembly.clear()
+        return complete
+
+    def _unread(self, index: Index, files: Sizes, order: Iterable[str]) -> list[Unread]:
+        """What the index does not know of the files, in this order; it forgets those that are gone."""
         known = index.segments()  # another process may have read on meanwhile
-        ingest: Ingest | None = None
         if gone := known.keys() - files.keys():
             index.forget([known[name].id for name in gone])
-        for name in files if max_bytes is None else reversed(files):
+        unread: list[Unread] = []
+        for name in order:
             inode, size = files[name]
             row = known.get(name)
             if row is not None and (row.inode != inode or row.offset > size):  # not the file it was
                 index.forget([row.id])
                 row = None
             offset, inside = (0, False) if row is None else (row.offset, bool(row.inside))
-            if offset < size and left > 0:
-                ingest = ingest or Ingest(index)
-                number = index.save_segment(name, inode, offset, inside=inside)
-                before = ingest.skipped
-                end, inside = self._read_file(name, number, offset, inside, left, ingest)
-                index.save_segment(name, inode, end, ingest.skipped - before, inside=inside)
-                left -= end - offset
+            if offset < size:
+                unread.append(Unread(name, inode, offset, size, inside))
             elif row is None:
                 index.save_segment(name, inode, offset)
-        if ingest is not None:
-            ingest.finish()
-        segments = index.segments()
-        self._sizes = files
-        self._offsets = {name: row.offset for name, row in segments.items()}
-        self._segments.number({row.id: name for name, row in segments.items()})
-        self._assembly.clear()
-        return left > 0
-
-    def _read_file(
-        self, name: str, number: int, offset: int, inside: bool, left: int, ingest: Ingest
-    ) -> tuple[int, bool]:
-        """Read the complete lines in about `left` bytes from `offset` on.
-
-        Returns where the first unread one begins, or how far one was passed over that is too long, and whether it was.
-        """
-        enough = offset + left
-        # A file that cannot be read (removed this moment, say) is tried again at the next question.
-        with contextlib.suppress(OSError):
-            for lines, passed, within in self._segments.blocks(name, offset, left, inside=inside):
-                # A JSON object cannot be cut so that it still is one: a whole one needs no newline.
-                if lines and not lines[-1].endswith(b"\n") and not ingest.complete(lines[-1]):
-                    lines.pop()
-                for line in lines:
-                    content = line.rstrip(b"\n")
-                    ingest.line(content, (number, offset, len(content)))
-                    offset += len(line)
-                offset += passed
-                ingest.skipped += within and not inside
-                inside = within
-                if offset >= enough:
-                    break
-        return offset, inside
+        return unread
 
     def _torn(self) -> int:
         """Unfinished last lines of writers that are gone; those of living ones will be finished."""
         now = self._clock()
         unfinished = [name for name, (_, size) in self._sizes.items() if size > self._offsets.get(name, 0)]
         return sum(self._segments.is_torn(name, now) for name in unfinished)
+
+
+def _is_most(unread: Sequence[Unread], files: Sizes) -> bool:
+    """Whether there is more to read than has been read, so that it costs little to read all of it anew."""
+    return 2 * sum(file.size - file.offset for file in unread) > sum(size for _, size in files.values())
 
 
 def _has_locks(root: Path) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = ["NOT_OK", "WRITES", "Index", "marks", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 9
+_CACHE_KIB = 65_536
+_TEMPORARY_CACHE_KIB = 8_192  # nothing is looked up in it
 _LARGEST_CHUNK = 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
@@ -86,11 +89,15 @@ _LATE = {
 class Index:
     """An index in a file, or in memory where `path` is None.
 
+    A `temporary` one is of no use after a crash, nor to any other process before it is closed.
+
     Raises sqlite3.Error (OperationalError, DatabaseError) where the file cannot be used.
     """
 
-    def __init__(self, path: Path | None, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, path: Path | None, *, timeout_s: float = 60.0, temporary: bool = False) -> None:
         self.path = path
+        self._temporary = temporary
+        self._afterwards = ExitStack()
         if path is not None:
             _touch(path)
         # One connection may be used by any thread: its owner holds a lock.
@@ -109,11 +116,13 @@ class Index:
 
     def _prepare(self, timeout_s: float) -> None:
         execute = self.connection.execute
-        if self.path is not None:
+        if self._temporary:
+            execute("PRAGMA journal_mode = OFF")
+        elif self.path is not None:
             self._write_ahead(timeout_s)
         # A crash of the machine may cost the latest part of the index, which is then read again.
-        execute("PRAGMA synchronous = NORMAL")
-        execute("PRAGMA cache_size = -65536")
+        execute(f"PRAGMA synchronous = {'OFF' if self._temporary else 'NORMAL'}")
+        execute(f"PRAGMA cache_size = -{_TEMPORARY_CACHE_KIB if self._temporary else _CACHE_KIB}")
         execute("PRAGMA temp_store = MEMORY")
         if not self.is_current():
             with self.transaction():
@@ -177,12 +186,24 @@ class Index:
     def transaction(self) -> Iterator[None]:
         """The right to write, for this process alone; taken back where an exception comes out."""
         self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+        with self._afterwards:
+            try:
+                yield
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+
+    def after_transaction(self, call: Callable[[], object]) -> None:
+        """Call something when the present transaction has ended, one way or the other; what was said last, first."""
+        self._afterwards.callback(call)
+
+    def attach(self, path: Path) -> str:
+        """Let the tables of another index be read, under the name returned, until the present transaction has ended."""
+        name = f"part{len(self.rows('PRAGMA database_list'))}"
+        self.connection.execute(f"ATTACH ? AS {name}", (os.fspath(path),))
+        self.after_transaction(partial(self.connection.execute, f"DETACH {name}"))
+        return name
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query."""

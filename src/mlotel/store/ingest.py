@@ -83,7 +83,7 @@ _LOGS = b'{"resourceLogs":'
 
 
 class Ingest:
-    """Reads lines into `index`, whose transaction the caller holds from beginning to end, `finish` included.
+    """Reads lines into `index`, whose transaction the caller holds from beginning to end, the last `flush` included.
 
     `skipped` counts the lines that are torn, too long, or no OTLP.
     """
@@ -135,12 +135,6 @@ class Ingest:
             return isinstance(decode(line), dict)
         except UNDECODABLE:
             return False
-
-    def finish(self) -> None:
-        """Write what is gathered and make the query indices; still within the caller's transaction."""
-        self.flush()
-        self._runs, self._elsewhere = {}, None  # making indices takes memory as well
-        self._index.add_indices()
 
     def flush(self) -> None:
         """Write what is gathered."""

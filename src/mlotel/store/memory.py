@@ -68,7 +68,8 @@ class MemoryStore(IndexedStore):
                 for number in range(self._read, count):
                     line = _without_end(self._lines[number])
                     ingest.line(line, (0, number, len(line)))
-                ingest.finish()
+                ingest.flush()
+                index.add_indices()
                 index.save_segment("memory", 0, count, ingest.skipped)
             self._read = count
             self._assembly.clear()
