@@ -27,7 +27,7 @@ __all__ = ["fill_by_processes", "is_worth_it", "read_part"]
 _LEAST_BYTES = 32 * 2**20
 # What one of them does alone (taking over what the others read, making the indices) is a quarter of the work.
 _MOST = 4
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from mlotel.store.parts import read_part; read_part()"
+_PROGRAM = "import sys; sys.path[:] = {path!a}; from mlotel.store.parts import read_part; read_part()"
 
 
 class _Part(Struct):
