@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from otlp_lines import SECOND, RunLines, digest, span_line
@@ -16,6 +17,7 @@ from otlp_lines import SECOND, RunLines, digest, span_line
 from mlotel.freshness import Made
 from mlotel.semconv import attributes as A
 from mlotel.store.files import FileStore
+from mlotel.store.index import Index
 from mlotel.store.journal import Journal
 from mlotel.store.producers import ProducerLookup
 
@@ -170,6 +172,24 @@ def test_a_large_store_that_nobody_has_indexed_is_taken_in_bites(root: Path) -> 
     assert lookup.find(digest("a")) is None
     found = [lookup.find(digest(content)) for content in "aaaabcdef"]
     assert found[3:] == [ids[content] for content in "abcdef"]
+
+
+def test_little_of_the_index_is_kept_in_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process has other work to do: SQLite may keep 8 MiB of pages, not the 64 of the command line."""
+    opened: list[Index] = []
+
+    def open_index(*arguments: Any, **more: Any) -> Index:
+        opened.append(Index(*arguments, **more))
+        return opened[-1]
+
+    monkeypatch.setattr("mlotel.store.files.Index", open_index)
+    lookup = ProducerLookup(root)
+    with OtherProcess(root) as other:
+        other.append(span_line(RunLines(1).write("model", digest("a"))))
+        assert lookup.find(digest("a")) is not None
+
+    assert [index.rows("PRAGMA cache_size") for index in opened] == [[(-8 * 1024,)]]
+    lookup.close()
 
 
 def test_a_locked_index_is_left_alone_for_a_while(root: Path) -> None:

@@ -12,6 +12,7 @@ from mlotel._forks import Lock, after_in_child
 from mlotel._log import logger
 from mlotel.model import Artifact, RetractedLabel
 from mlotel.store.files import FileStore
+from mlotel.store.index import SMALL_CACHE
 from mlotel.store.journal import SEGMENTS
 from mlotel.store.watch import State, Watch
 
@@ -133,7 +134,7 @@ class RetractionLookup:
         if state is self._seen:
             return
         self._known.clear()
-        store = self._store or FileStore(self._root, timeout_s=self._timeout_s)
+        store = self._store or FileStore(self._root, timeout_s=self._timeout_s, cache_bytes=SMALL_CACHE)
         self._whole = store.refresh(max_bytes=bite)
         self._held = None
         if store.known_annotations("retract"):

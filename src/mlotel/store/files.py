@@ -15,7 +15,7 @@ from mlotel.errors import StoreNotFoundError
 from mlotel.model import Prediction
 from mlotel.store.descriptors import Canary
 from mlotel.store.filling import Unread, fill
-from mlotel.store.index import Index
+from mlotel.store.index import LARGE_CACHE, Index
 from mlotel.store.indexed import IndexedStore, unavailable
 from mlotel.store.parts import fill_by_processes, is_worth_it
 from mlotel.store.predictions.keys import secret_of_store
@@ -45,6 +45,7 @@ class FileStore(IndexedStore):
         timeout_s: how long to wait for another process that fills the index, in seconds.
         processes: how many may read at once where most of a large store is unread. More than one start Python anew,
             which is for programs that do nothing else.
+        cache_bytes: how much of the index is kept in memory.
 
     Raises:
         StoreNotFoundError: there is nothing at `root`.
@@ -58,12 +59,14 @@ class FileStore(IndexedStore):
         clock: Callable[[], int] = time.time_ns,
         timeout_s: float = 60.0,
         processes: int = 1,
+        cache_bytes: int = LARGE_CACHE,
     ) -> None:
         self.root = Path(os.path.abspath(root))
         if not self.root.exists():
             raise StoreNotFoundError(f"there is no store at {self.root}: run a component first, or set MLOTEL_STORE")
         self._timeout_s = timeout_s
         self._processes = processes
+        self._cache_bytes = cache_bytes
         self._segments = Segments(self.root)
         self._watch: Watch | None = None
         self._opened: Index | None = None
@@ -192,14 +195,14 @@ class FileStore(IndexedStore):
             return Index(None)
         path = self.root / INDEX
         try:
-            return Index(path, timeout_s=self._timeout_s)
+            return Index(path, timeout_s=self._timeout_s, cache_bytes=self._cache_bytes)
         except sqlite3.Error as error:
             if _code(error) in (_BUSY, _LOCKED):
                 raise unavailable(self.root, error) from error
             if _code(error) in (_CORRUPT, _NOT_A_DATABASE):
                 _remove(path)
                 try:
-                    return Index(path, timeout_s=self._timeout_s)
+                    return Index(path, timeout_s=self._timeout_s, cache_bytes=self._cache_bytes)
                 except sqlite3.Error:
                     pass
             return Index(None)

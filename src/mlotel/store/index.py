@@ -18,12 +18,12 @@ from typing import Any
 
 from mlotel.store.rows import OUTPUT, STATES, AnnotationRow, IoRow, RunRow, SegmentRow
 
-__all__ = ["NOT_OK", "WRITES", "Index", "marks", "numbers"]
+__all__ = ["LARGE_CACHE", "NOT_OK", "SMALL_CACHE", "WRITES", "Index", "marks", "numbers"]
 
 # Raise this whenever the tables or what is put into them change: an index of another version is built anew.
 _VERSION = 9
-_CACHE_KIB = 65_536
-_TEMPORARY_CACHE_KIB = 8_192  # nothing is looked up in it
+LARGE_CACHE, SMALL_CACHE = 64 * 2**20, 8 * 2**20
+"""Bytes of pages that are kept: for a program whose work it is, and for one that has other work to do."""
 _LARGEST_CHUNK = 500
 _APPLICATION = 0x6D6C6F74  # "mlot"
 
@@ -89,14 +89,26 @@ _LATE = {
 class Index:
     """An index in a file, or in memory where `path` is None.
 
-    A `temporary` one is of no use after a crash, nor to any other process before it is closed.
+    Args:
+        path: its file.
+        timeout_s: how long to wait for another process that writes to it, in seconds.
+        cache_bytes: how much of it is kept in memory.
+        temporary: it is of no use after a crash, nor to any other process before it is closed.
 
     Raises sqlite3.Error (OperationalError, DatabaseError) where the file cannot be used.
     """
 
-    def __init__(self, path: Path | None, *, timeout_s: float = 60.0, temporary: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        timeout_s: float = 60.0,
+        cache_bytes: int = LARGE_CACHE,
+        temporary: bool = False,
+    ) -> None:
         self.path = path
         self._temporary = temporary
+        self._cache_bytes = cache_bytes
         self._afterwards = ExitStack()
         if path is not None:
             _touch(path)
@@ -122,7 +134,7 @@ class Index:
             self._write_ahead(timeout_s)
         # A crash of the machine may cost the latest part of the index, which is then read again.
         execute(f"PRAGMA synchronous = {'OFF' if self._temporary else 'NORMAL'}")
-        execute(f"PRAGMA cache_size = -{_TEMPORARY_CACHE_KIB if self._temporary else _CACHE_KIB}")
+        execute(f"PRAGMA cache_size = -{self._cache_bytes // 1024}")
         execute("PRAGMA temp_store = MEMORY")
         if not self.is_current():
             with self.transaction():

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.json import decode, encode
 
 from mlotel.store.filling import Unread, fill
-from mlotel.store.index import Index
+from mlotel.store.index import SMALL_CACHE, Index
 from mlotel.store.merging import join_runs, take_over
 from mlotel.store.segments import Segments
 
@@ -80,7 +80,7 @@ def read_part() -> None:
     """What another process does: it reads what the first line of its input asks for, and ends when that ends."""
     part = decode(sys.stdin.buffer.readline(), type=_Part)
     threading.Thread(target=_end_with_input, args=(Path(part.index),), daemon=True).start()
-    index = Index(Path(part.index), temporary=True)
+    index = Index(Path(part.index), cache_bytes=SMALL_CACHE, temporary=True)
     with index.transaction():
         fill(index, Segments(Path(part.root)), part.unread)
     index.close()

@@ -16,6 +16,7 @@ from mlotel.freshness import Made
 from mlotel.model import Run
 from mlotel.store.conditions import Condition
 from mlotel.store.files import FileStore
+from mlotel.store.index import SMALL_CACHE
 from mlotel.store.journal import SEGMENTS
 from mlotel.store.watch import State, Watch
 
@@ -202,7 +203,7 @@ class ProducerLookup:
         self._next_look = now + _LOOK_SECONDS
         if state is not self._seen:
             if self._store is None:
-                self._store = FileStore(self._root, timeout_s=self._timeout_s)
+                self._store = FileStore(self._root, timeout_s=self._timeout_s, cache_bytes=SMALL_CACHE)
             complete = self._store.refresh(max_bytes=bite)
             self._forget_answers()
             if complete:
