@@ -131,11 +131,13 @@ class Assembly:
 
     def _heads_with_counts(self, index: Index, rows: Sequence[RunRow]) -> Iterator[RunHead]:
         runs = [row.id for row in rows]
-        sql = f"SELECT run, flags & {OUTPUT}, count(*) FROM io WHERE run IN {marks(runs)} AND entry = 0 GROUP BY 1, 2"
-        counts = {(run, side): count for run, side, count in index.rows(sql, runs)}
+        sql = (
+            f"SELECT run, count(*), sum(flags & {OUTPUT}) FROM io WHERE run IN {marks(runs)} AND entry = 0 GROUP BY run"
+        )
+        counts = {run: (count - writes, writes) for run, count, writes in index.rows(sql, runs)}
         found: dict[int, RunHead] = {}
         for row in sorted(rows, key=_place):
-            reads, writes = counts.get((row.id, 0), 0), counts.get((row.id, OUTPUT), 0)
+            reads, writes = counts.get(row.id, (0, 0))
             try:
                 place = Place(row.end_segment or 0, row.end_offset or 0, row.end_length or 0)
                 span = self.span(place, row.span or 0) if row.by_span else None
