@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import pytest
 from pipelines import Io, digest
 
 import mlotel as package
+from mlotel.cli.options import StoreSource, open_store
+from mlotel.errors import QueryError
+from mlotel.store.files import FileStore
 
 SOURCES = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parent.parent)}
 
@@ -651,3 +655,14 @@ def test_bad_usage_ends_with_2(mlotel, arguments):
 
     assert (answer.code, answer.out) == (2, "")
     assert "Error" in answer.err
+
+
+@pytest.mark.parametrize(("ending", "told"), [(KeyboardInterrupt, 0), (QueryError, 1), (None, 1)])
+def test_an_interrupt_asks_nothing_more(delays, monkeypatch, capsys, ending, told):
+    """To tell what could not be read, the store would read the rest of its lines first, which may take a minute."""
+    monkeypatch.setattr(FileStore, "unread", lambda self: 3)
+    with contextlib.suppress(KeyboardInterrupt, QueryError), open_store(StoreSource(delays, None, None)):
+        if ending is not None:
+            raise ending
+
+    assert capsys.readouterr().err.count("3 lines of the store could not be read") == told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -210,12 +211,13 @@ def test_a_reader_ends_with_whoever_asked(root: Path, temporary_folder: Path) ->
         f"part = _Part({str(root)!r}, {str(asked / '0.sqlite')!r}, [Unread('00.jsonl', 1, 0, 1, False)]);"
         "reading = _reading(part); print(reading.__enter__().pid, flush=True); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         _wait_until(lambda: (asked / "0.sqlite").exists())
         os.kill(pid, 0)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
     _wait_until(lambda: not _is_running(pid))
     _wait_until(lambda: not asked.exists())
 

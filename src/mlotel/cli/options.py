@@ -227,10 +227,10 @@ def open_store(
     with FileStore(found, processes=_processors()) as store:
         try:
             yield OpenedStore(store, found, exists=True, unread=store.unread)
-        finally:  # beside an error, too: what was asked for may stand in what could not be read
-            _tell_unread(store)
-            for file, why in store.unreadable.items():
-                complain(f"the answer is partial: predictions in {file} cannot be read: {why}")
+        except Exception:
+            _tell_unread(store)  # what was asked for may stand in what could not be read
+            raise
+        _tell_unread(store)  # not of an interrupt: the store would be read first
 
 
 def _processors() -> int:
@@ -243,6 +243,8 @@ def _tell_unread(store: FileStore) -> None:
         if unread := store.unread():
             were = "was" if unread == 1 else "were"
             complain(f"{amount(unread, 'line')} of the store could not be read and {were} left out")
+    for file, why in store.unreadable.items():
+        complain(f"the answer is partial: predictions in {file} cannot be read: {why}")
 
 
 def _back_to(since_ns: int | None, until_ns: int | None) -> int | None:

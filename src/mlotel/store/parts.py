@@ -108,10 +108,11 @@ def _divided(unread: Sequence[Unread], processes: int) -> Sequence[Sequence[Unre
 @contextmanager
 def _reading(part: _Part) -> Iterator[subprocess.Popen[bytes]]:
     """A process that reads a part, which ends with the ``with`` block. Raises OSError where there can be none."""
-    # Isolated: neither the working directory nor the environment says which modules are loaded.
+    # Isolated: neither the working directory nor the environment says which modules are loaded. In a group of its own:
+    # what ends this process from a terminal is no business of one that has to clean up then.
     command = [sys.executable, "-I", "-c", _PROGRAM.format(path=sys.path)]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, process_group=0) as process:
         try:
             assert process.stdin is not None
             process.stdin.write(encode(part) + b"\n")
