@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -666,3 +667,24 @@ def test_an_interrupt_asks_nothing_more(delays, monkeypatch, capsys, ending, tol
             raise ending
 
     assert capsys.readouterr().err.count("3 lines of the store could not be read") == told
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_terminal_is_told_why_the_first_answer_takes_long(delays, monkeypatch, stream):
+    monkeypatch.setattr("mlotel.cli.options._SOON_READ", 1)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", stderr := stream())
+    size = delays.stat().st_size
+    with open_store(StoreSource(delays, None, None)) as opened:
+        opened.store.runs()
+        told = stderr.getvalue()
+        opened.store.runs()
+
+    shown = f"reading {size / 1000:.3g} kB of runs" in told
+    assert shown == stderr.isatty()
+    assert stderr.getvalue() == told  # there is no more to read

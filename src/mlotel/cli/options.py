@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import click
 
-from mlotel.cli.output import complain
-from mlotel.cli.text import amount
+from mlotel.cli.output import complain, make_console
+from mlotel.cli.text import amount, bytes_
 from mlotel.errors import (
     ConfigurationError,
     QueryError,
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 
+_SOON_READ = 16 * 2**20  # bytes, in half a second
 _LOOKED_BACK = 30 * 24 * 3600 * 10**9
 
 
@@ -224,13 +226,20 @@ def open_store(
     if not found.exists():
         yield OpenedStore(MemoryStore(), found, exists=False, unread=lambda: 0)
         return
-    with FileStore(found, processes=_processors()) as store:
+    with FileStore(found, processes=_processors(), while_reading=_reading) as store:
         try:
             yield OpenedStore(store, found, exists=True, unread=store.unread)
         except Exception:
             _tell_unread(store)  # what was asked for may stand in what could not be read
             raise
         _tell_unread(store)  # not of an interrupt: the store would be read first
+
+
+def _reading(size: int) -> AbstractContextManager[object]:
+    """Tell a terminal that so many bytes are being read, where that takes longer than a moment."""
+    if size < _SOON_READ or sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    return make_console(stderr=True).status(f"reading {bytes_(size)} of runs")
 
 
 def _processors() -> int:

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mlotel.errors import StoreNotFoundError
@@ -46,6 +47,7 @@ class FileStore(IndexedStore):
         processes: how many may read at once where most of a large store is unread. More than one start Python anew,
             which is for programs that do nothing else.
         cache_bytes: how much of the index is kept in memory.
+        while_reading: is given the number of unread bytes, and is entered as they are read.
 
     Raises:
         StoreNotFoundError: there is nothing at `root`.
@@ -60,6 +62,7 @@ class FileStore(IndexedStore):
         timeout_s: float = 60.0,
         processes: int = 1,
         cache_bytes: int = LARGE_CACHE,
+        while_reading: Callable[[int], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.root = Path(os.path.abspath(root))
         if not self.root.exists():
@@ -67,6 +70,7 @@ class FileStore(IndexedStore):
         self._timeout_s = timeout_s
         self._processes = processes
         self._cache_bytes = cache_bytes
+        self._while_reading = while_reading
         self._segments = Segments(self.root)
         self._watch: Watch | None = None
         self._opened: Index | None = None
@@ -266,10 +270,12 @@ class FileStore(IndexedStore):
         if max_bytes is None and is_worth_it(unread, self._processes) and _is_most(unread, files):
             index.reset()
             unread = self._unread(index, files, files)
-            fill_by_processes(index, self.root, self._segments, unread, self._processes)
+            with self._while_reading(_bytes_of(unread)):
+                fill_by_processes(index, self.root, self._segments, unread, self._processes)
         elif unread:
-            complete = fill(index, self._segments, unread, sys.maxsize if max_bytes is None else max_bytes)
-            index.add_indices()
+            with self._while_reading(_bytes_of(unread)):
+                complete = fill(index, self._segments, unread, sys.maxsize if max_bytes is None else max_bytes)
+                index.add_indices()
         segments = index.segments()
         self._sizes = files
         self._offsets = {name: row.offset for name, row in segments.items()}
@@ -305,7 +311,11 @@ class FileStore(IndexedStore):
 
 def _is_most(unread: Sequence[Unread], files: Sizes) -> bool:
     """Whether there is more to read than has been read, so that it costs little to read all of it anew."""
-    return 2 * sum(file.size - file.offset for file in unread) > sum(size for _, size in files.values())
+    return 2 * _bytes_of(unread) > sum(size for _, size in files.values())
+
+
+def _bytes_of(unread: Sequence[Unread]) -> int:
+    return sum(file.size - file.offset for file in unread)
 
 
 def _has_locks(root: Path) -> bool:
