@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +17,6 @@ from mlotel.store.descriptors import Canary
 from mlotel.store.filling import Unread, fill
 from mlotel.store.index import LARGE_CACHE, Index
 from mlotel.store.indexed import IndexedStore, unavailable
-from mlotel.store.parts import fill_by_processes, is_worth_it
 from mlotel.store.predictions.keys import secret_of_store
 from mlotel.store.predictions.tails import predictions_root
 from mlotel.store.segments import Segments, Sizes
@@ -267,14 +265,10 @@ class FileStore(IndexedStore):
             index.reset()
         unread = self._unread(index, files, reversed(files) if max_bytes is not None else files)
         complete = True
-        if max_bytes is None and is_worth_it(unread, self._processes) and _is_most(unread, files):
-            index.reset()
-            unread = self._unread(index, files, files)
+        if unread:
             with self._while_reading(_bytes_of(unread)):
-                fill_by_processes(index, self.root, self._segments, unread, self._processes)
-        elif unread:
-            with self._while_reading(_bytes_of(unread)):
-                complete = fill(index, self._segments, unread, sys.maxsize if max_bytes is None else max_bytes)
+                if max_bytes is not None or not self._fill_by_processes(index, unread, files):
+                    complete = fill(index, self._segments, unread, max_bytes)
                 index.add_indices()
         segments = index.segments()
         self._sizes = files
@@ -282,6 +276,20 @@ class FileStore(IndexedStore):
         self._segments.number({row.id: name for name, row in segments.items()})
         self._assembly.clear()
         return complete
+
+    def _fill_by_processes(self, index: Index, unread: Sequence[Unread], files: Sizes) -> bool:
+        """Read all files anew where that is sooner done by several processes; return whether it was."""
+        # It takes an empty index: where less is unread than was read, that would be for nothing.
+        if self._processes == 1 or 2 * _bytes_of(unread) <= sum(size for _, size in files.values()):
+            return False
+        # Modules that a pipeline never needs
+        from mlotel.store.parts import fill_by_processes, is_worth_it
+
+        if not is_worth_it(unread, self._processes):
+            return False
+        index.reset()
+        fill_by_processes(index, self.root, self._segments, self._unread(index, files, files), self._processes)
+        return True
 
     def _unread(self, index: Index, files: Sizes, order: Iterable[str]) -> list[Unread]:
         """What the index does not know of the files, in this order; it forgets those that are gone."""
@@ -307,11 +315,6 @@ class FileStore(IndexedStore):
         now = self._clock()
         unfinished = [name for name, (_, size) in self._sizes.items() if size > self._offsets.get(name, 0)]
         return sum(self._segments.is_torn(name, now) for name in unfinished)
-
-
-def _is_most(unread: Sequence[Unread], files: Sizes) -> bool:
-    """Whether there is more to read than has been read, so that it costs little to read all of it anew."""
-    return 2 * _bytes_of(unread) > sum(size for _, size in files.values())
 
 
 def _bytes_of(unread: Sequence[Unread]) -> int:

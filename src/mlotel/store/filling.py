@@ -28,24 +28,25 @@ class Unread(Struct, frozen=True, gc=False):
     inside: bool
 
 
-def fill(index: Index, segments: Segments, unread: Iterable[Unread], max_bytes: int = sys.maxsize) -> bool:
+def fill(index: Index, segments: Segments, unread: Iterable[Unread], max_bytes: int | None = None) -> bool:
     """Read what is unread into `index`, within the caller's transaction, whose indices the caller then makes.
 
-    Returns whether that was all: reading stops after about `max_bytes`.
+    Returns whether that was all: reading stops after about `max_bytes`, where they are given.
     """
     ingest: Ingest | None = None
+    left = sys.maxsize if max_bytes is None else max_bytes
     for file in unread:
-        if max_bytes <= 0:
+        if left <= 0:
             break
         ingest = ingest or Ingest(index)
         number = index.save_segment(file.name, file.inode, file.offset, inside=file.inside)
         before = ingest.skipped
-        end, inside = _read_file(file, number, max_bytes, segments, ingest)
+        end, inside = _read_file(file, number, left, segments, ingest)
         index.save_segment(file.name, file.inode, end, ingest.skipped - before, inside=inside)
-        max_bytes -= end - file.offset
+        left -= end - file.offset
     if ingest is not None:
         ingest.flush()
-    return max_bytes > 0
+    return left > 0
 
 
 def _read_file(file: Unread, number: int, left: int, segments: Segments, ingest: Ingest) -> tuple[int, bool]:

@@ -44,7 +44,7 @@ def is_worth_it(unread: Sequence[Unread], processes: int) -> bool:
 
 
 def fill_by_processes(index: Index, root: Path, segments: Segments, unread: Sequence[Unread], processes: int) -> None:
-    """Read what is unread into an empty `index`, and make its indices; within the caller's transaction.
+    """Read what is unread into an empty `index`, within the caller's transaction; the caller makes its indices then.
 
     What another process cannot read (there is no room for its index, or it was killed) is read by this one.
 
@@ -57,7 +57,7 @@ def fill_by_processes(index: Index, root: Path, segments: Segments, unread: Sequ
     """
     own, *others = _divided(unread, processes)
     with ExitStack() as running:
-        parts: list[tuple[Sequence[Unread], Path, subprocess.Popen[bytes] | None]] = []
+        parts: list[tuple[Sequence[Unread], Path, subprocess.Popen[bytes]]] = []
         with suppress(OSError):
             folder = Path(tempfile.mkdtemp(prefix="mlotel-"))
             index.after_transaction(partial(shutil.rmtree, folder, ignore_errors=True))
@@ -67,7 +67,7 @@ def fill_by_processes(index: Index, root: Path, segments: Segments, unread: Sequ
         fill(index, segments, own)
         left = [file for files in others[len(parts) :] for file in files]
         for files, path, process in parts:
-            if process is not None and process.wait() == 0:
+            if process.wait() == 0:
                 take_over(index, path)
             else:
                 left += files
