@@ -7,7 +7,9 @@ refuses for good (Jaeger takes neither logs nor metrics) is switched off with on
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -32,6 +34,7 @@ from mlotel.store.encoding import LineEncoder, SpanLines
 __all__ = ["LogExporter", "MetricsExporter", "Patience", "Pending", "TraceExporter", "TraceProcessor"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Patience:
@@ -57,7 +60,7 @@ class Pending(Generic[T]):
         encode: Makes an item a line of OTLP/JSON.
         spool: Where lines go.
         losses: Where is counted what has no place.
-        limit: How many items may wait; the oldest goes to the spool then.
+        limit: How many items may wait, beside those of a request that is on its way; the oldest goes to the spool then.
     """
 
     def __init__(
@@ -70,8 +73,8 @@ class Pending(Generic[T]):
         self._encode = encode
         self._spool = spool
         self._limit = limit
-        self._on_their_way: Sequence[int] = ()
         self._items: dict[int, T | bytes] = {}  # as lines, where they had to be encoded
+        self._on_their_way: dict[int, T | bytes] = {}  # what a request holds that is not answered yet
         self._underway = Underway(spool.root) if isinstance(spool, Spool) else None
         after_in_child(self._forget)
 
@@ -84,7 +87,7 @@ class Pending(Generic[T]):
             self._underway.add(key, line)
             self._items[key] = line
         if len(self._items) > self._limit:
-            self.keep([next(iter(self._items))])
+            self.keep(self._oldest())
 
     def __contains__(self, key: int) -> bool:
         return key in self._items
@@ -97,7 +100,7 @@ class Pending(Generic[T]):
     def done(self, keys: Sequence[int]) -> None:
         """Forget items that arrived."""
         for key in keys:
-            self._items.pop(key, None)
+            self._pop(key)
         if self._underway is not None:
             self._underway.done(keys)
 
@@ -106,14 +109,23 @@ class Pending(Generic[T]):
         """Whether half of the room is taken: time to spool what comes next."""
         return len(self._items) > self._limit // 2
 
-    def leave(self, keys: Sequence[int]) -> None:
-        """Note that a request with these items is on its way; nothing: that none is."""
-        self._on_their_way = keys
+    def leave(self, keys: Iterable[int]) -> Sequence[int]:
+        """Note that a request is on its way with these items, as far as they were not spooled since; return those."""
+        left = []
+        for key in keys:
+            item = self._items.get(key)
+            if item is not None:
+                self._on_their_way[key] = item  # before it goes from the others, so that it is never in neither
+                if self._items.pop(key, None) is None:  # another thread was faster, and spools it
+                    del self._on_their_way[key]
+                else:
+                    left.append(key)
+        return left
 
     def keep(self, keys: Sequence[int], *, unanswered: bool = False) -> None:
         """Spool items that did not arrive, or of which nobody knows."""
         for key in keys:
-            item = self._items.pop(key, None)
+            item = self._pop(key)
             if item is not None:
                 self.kept += 1
                 line = item if isinstance(item, bytes) else self._encode(item)
@@ -126,13 +138,22 @@ class Pending(Generic[T]):
     def drain(self) -> None:
         """Spool all that is left, and from now on what comes at once."""
         self._limit = 0
-        self.keep(self._on_their_way, unanswered=True)
+        self.keep(list(self._on_their_way), unanswered=True)
         self.keep(list(self._items))
         if self._underway is not None:
             self._underway.close()
 
+    def _oldest(self) -> Sequence[int]:
+        while True:
+            with suppress(RuntimeError):  # another thread added or took one
+                return list(islice(self._items, 1))
+
+    def _pop(self, key: int) -> T | bytes | None:
+        item, sent = self._items.pop(key, None), self._on_their_way.pop(key, None)
+        return sent if item is None else item
+
     def _forget(self) -> None:
-        self._items, self._on_their_way = {}, ()  # they are the parent's
+        self._items, self._on_their_way = {}, {}  # they are the parent's
 
 
 class _Exporter(Generic[T]):
@@ -150,29 +171,31 @@ class _Exporter(Generic[T]):
     def force_flush(self, *_: Any, **__: Any) -> bool:
         return True
 
-    def _deliver(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
+    def _deliver(self, items: Mapping[int, U], encode: Callable[[Sequence[U]], bytes]) -> bool:
         """Return whether items arrived or are refused for good; else they are, or will be, spooled."""
+        keys = list(items)
         self.pending.begin_batch()
         if self.lane.opens_in > 0 or self._patience.ends():
             self._settle(keys, Answer("refused" if self.lane.refused else "later"))
             return self.lane.refused and not self.lane.failing
         done: list[bool] = []
-        task = self._courier.submit(lambda: done.append(self._send(keys, encode)))
+        task = self._courier.submit(lambda: done.append(self._send(items, encode)))
         # a collector that is slow must not make the queue overflow
         if not task.wait(lambda waited: self._patience.ends(waited) or self.pending.is_crowded) and task.withdraw():
             self.pending.keep(keys)
         return done == [True]
 
-    def _send(self, keys: Sequence[int], encode: Callable[[], bytes]) -> bool:
+    def _send(self, items: Mapping[int, U], encode: Callable[[Sequence[U]], bytes]) -> bool:
+        keys = self.pending.leave(items)
+        if not keys:
+            return False
         try:
-            body = encode()
+            body = encode([items[key] for key in keys])
         except Exception as error:  # our own encoder takes what the official one does not
             self._settle(keys, Answer("malformed", describe(error)))
             return False
-        self.pending.leave(keys)
         answer = self.lane.send(body)
         self._settle(keys, answer)
-        self.pending.leave(())
         return answer.outcome == "taken"
 
     def _settle(self, keys: Sequence[int], answer: Answer) -> None:
@@ -206,10 +229,9 @@ class TraceExporter(_Exporter[ReadableSpan], SpanExporter):
         super().__init__(lane, courier, patience, Pending("span", SpanLines().span, spool, losses, limit))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        waiting = [span for span in spans if _key(span) in self.pending]  # the rest is in the spool already
-        arrived = not waiting or self._deliver(
-            [_key(span) for span in waiting], lambda: encode_spans(waiting).SerializePartialToString()
-        )
+        # the rest is in the spool already
+        waiting = {key: span for span in spans if (key := _key(span)) in self.pending}
+        arrived = not waiting or self._deliver(waiting, lambda left: encode_spans(left).SerializePartialToString())
         return SpanExportResult.SUCCESS if arrived else SpanExportResult.FAILURE
 
 
@@ -239,11 +261,8 @@ class LogExporter(_Exporter[Event], LogRecordExporter):
         super().__init__(lane, courier, patience, pending)
 
     def export(self, batch: Sequence[Any]) -> LogRecordExportResult:
-        waiting = [data for data in batch if data.log_record.observed_timestamp in self.pending]
-        arrived = not waiting or self._deliver(
-            [data.log_record.observed_timestamp for data in waiting],
-            lambda: encode_logs(waiting).SerializePartialToString(),
-        )
+        waiting = {key: data for data in batch if (key := data.log_record.observed_timestamp) in self.pending}
+        arrived = not waiting or self._deliver(waiting, lambda left: encode_logs(left).SerializePartialToString())
         return LogRecordExportResult.SUCCESS if arrived else LogRecordExportResult.FAILURE
 
 
