@@ -22,7 +22,11 @@ IMPORTED_BY_NAME = {
     "cli/app.py": "the commands, from a table",
     "sdk/_transport.py": "what sending takes, from a table",
 }
-STARTS_PROGRAMS = {"provenance.py": "git", "cli/exec.py": "the user's own command"}
+STARTS_PROGRAMS = {
+    "provenance.py": "git",
+    "cli/exec.py": "the user's own command",
+    "store/parts.py": "Python, with the modules that this process has",
+}
 
 
 @functools.cache
@@ -66,7 +70,7 @@ def test_modules_are_imported_by_names_of_our_own() -> None:
     assert found == IMPORTED_BY_NAME.keys()
 
 
-def test_programs_are_started_by_argument_lists_in_two_places() -> None:
+def test_programs_are_started_by_argument_lists_in_three_places() -> None:
     """No shell reads a command line that holds what somebody else wrote."""
     starting = ("subprocess.Popen", "subprocess.run", "subprocess.call", "subprocess.check_call", "os.exec", "os.spawn")
     found = {name for name, node in calls() if called(node).startswith(starting)}
