@@ -117,8 +117,9 @@ def test_runs_while_the_collector_is_down_are_spooled(tmp_path: Path) -> None:
     assert len(spooled) + said_to_be_dropped(done).get("spans", 0) == RUNS
 
 
+@pytest.mark.parametrize("room", [2**30, 2**20], ids="a spool of {}".format)
 @pytest.mark.parametrize("queue", [2048, 64], ids="a queue of {}".format)
-def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path, queue: int) -> None:
+def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path, queue: int, room: int) -> None:
     """Each number is with the collector or waits on disk; in both only where that is noted, nobody having waited."""
     with faulty_collector() as collector:
         collector.reply = lambda signal, message: Reply(after_s=0.5)
@@ -131,6 +132,7 @@ def test_runs_that_a_slow_collector_cannot_take_are_spooled(tmp_path: Path, queu
             OTEL_LOGS_EXPORTER="none",
             OTEL_BSP_MAX_QUEUE_SIZE=f"{queue}",
             OTEL_BSP_MAX_EXPORT_BATCH_SIZE=f"{min(queue, 512)}",
+            MLOTEL_SPOOL_MAX_BYTES=f"{room}",
         )
         taken = taken_numbers(collector)
 
