@@ -400,7 +400,7 @@ def _text(value: AnyValue) -> str:
 
 
 def _is_zero(value: AnyValue | None) -> bool:
-    return value is not None and value.int_value in ("0", 0)
+    return value is not None and value.int_value is not None and int(value.int_value) == 0
 
 
 def _time(said: int | str | None) -> int:

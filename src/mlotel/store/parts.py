@@ -40,7 +40,7 @@ class _Part(Struct):
 
 def is_worth_it(unread: Sequence[Unread], processes: int) -> bool:
     """Whether so many processes would read what is unread sooner than one."""
-    return processes > 1 and len(_divided(unread, processes)) > 1
+    return len(_divided(unread, processes)) > 1
 
 
 def fill_by_processes(index: Index, root: Path, segments: Segments, unread: Sequence[Unread], processes: int) -> None:
