@@ -92,6 +92,7 @@ def answers(root: Path, processes: int) -> dict[str, object]:
         spans = [(run.trace_id, each.span_id) for run in runs for each in (run, *run.inputs, *run.outputs)]
         return {
             "status": store.status(),
+            "heartbeats": store._index().rows("SELECT run_hi, run_lo, seen FROM run ORDER BY 1, 2"),
             "runs": runs,
             "heads": store.heads(),
             "artifacts": sorted(artifacts, key=lambda each: (each.span_id, each.name or "")),
