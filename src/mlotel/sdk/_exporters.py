@@ -117,7 +117,7 @@ class Pending(Generic[T]):
             if item is not None:
                 self._on_their_way[key] = item  # before it goes from the others, so that it is never in neither
                 if self._items.pop(key, None) is None:  # another thread was faster, and spools it
-                    del self._on_their_way[key]
+                    self._on_their_way.pop(key, None)
                 else:
                     left.append(key)
         return left
