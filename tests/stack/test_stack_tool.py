@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -190,3 +192,23 @@ def test_prometheus_scrapes_the_collector_and_itself(stack: Stack) -> None:
     assert set(health) == {"mlotel", "otelcol", "prometheus"}
     managers = get(f"{url}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
     assert [manager["url"] for manager in managers] == [f"{stack.endpoints['alertmanager']}/api/v2/alerts"]
+
+
+def test_a_port_that_somebody_has_for_a_moment_is_waited_for(tmp_path: Path, programs: Programs) -> None:
+    """A service is started again on the ports that it had; others may have one of them meanwhile."""
+    with Stack.start(tmp_path, Settings(die_with_parent=True)) as stack:
+        stack.end("jaeger")
+        port = int(stack.endpoints["jaeger_ui"].rpartition(":")[2])
+        with socket.create_server(("127.0.0.1", port)) as holder:
+            letting_go = threading.Timer(2.0, holder.close)
+            letting_go.start()
+            stack.begin("jaeger")
+            letting_go.join()
+
+        assert stack.alive()["jaeger"]
+        stack.end("jaeger")
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            pytest.raises(StackError, match="address already in use"),
+        ):
+            stack.begin("jaeger")

@@ -21,6 +21,8 @@ from mlotel_stack.plan import SERVICES, Service, Settings, plan
 
 STATE = "stack.json"
 _MARK = ".mlotel-stack"  # what the folder holds is a stack's, and may be removed with it
+_IN_USE = "address already in use"
+_TRIES = 5
 _READY_WITHIN = 60.0  # seconds
 # Seconds from SIGTERM to SIGKILL. Jaeger would wait 10 s for idle connections, and has nothing to save.
 _PATIENCE = {"jaeger": 0.5}
@@ -140,10 +142,17 @@ class Stack:
         service = self._services[name]
         self.log(name).parent.mkdir(exist_ok=True)
         environ = {**os.environ, **service.environ}
-        pid = processes.start(service.command, environ, self.run_dir, self.log(name), self._die_with_parent)
-        self._started[name] = Started(pid, processes.identity(pid) or "gone")
-        self._write_state()
-        self._wait_ready(name)
+        for tries_left in reversed(range(_TRIES)):
+            pid = processes.start(service.command, environ, self.run_dir, self.log(name), self._die_with_parent)
+            self._started[name] = Started(pid, processes.identity(pid) or "gone")
+            self._write_state()
+            try:
+                return self._wait_ready(name)
+            except StackError as error:
+                # Somebody else had one of its ports for a moment, while it was not running.
+                if not tries_left or _IN_USE not in str(error):
+                    raise
+            time.sleep(1.0)
 
     def end(self, name: str) -> None:
         """Stop one service gently and return once it is gone."""
