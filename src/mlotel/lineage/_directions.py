@@ -138,8 +138,7 @@ class Forward:
         """Read together what `through` and `beside` will look for."""
         fresh = [run for run in runs if run.run_id not in self._expected]
         self._expected.update(run.run_id for run in fresh)
-        spans = ((run.trace_id, span_id) for run in fresh for span_id in _spans_of(run))
-        self._expect(self._records.expect_readers(spans))
+        self._expect(self._records.expect_readers_of_runs(fresh))
         self._records.expect_dependents(fresh)
 
     def expect_artifacts(self, near: Collection[Artifact]) -> None:
@@ -147,9 +146,11 @@ class Forward:
         records = self._records
         writes = [each for each in near if each.direction == "output"]
         records.expect_runs(each.run_id for each in writes)
-        self.expect_runs([run for each in writes if (run := records.run(each.run_id)) is not None])
+        runs = [(each.span_id, run) for each in writes if (run := records.run(each.run_id)) is not None]
+        self.expect_runs([run for _, run in runs])
         _expect_producers(records, [each for each in near if each.direction != "output"])
-        self._expect(records.expect_reads(each.digest for each in near if each.digest and not is_empty(each)))
+        spans = ((run.trace_id, span_id) for span_id, run in runs)
+        self._expect(records.expect_reads(spans, (each.digest for each in near if each.digest and not is_empty(each))))
 
     def _expect(self, reads: Collection[Artifact]) -> None:
         """Read together who read, and who wrote what they read."""
@@ -216,10 +217,7 @@ class Forward:
     def _linked_to(self, run: Run) -> _Reads:
         """The reads with a link to the run itself, or to one of its spans that wrote nothing."""
         if run.run_id not in self._by_run:
-            spans = (run.span_id, *(each.span_id for each in run.inputs))
-            self._by_run[run.run_id] = self._told_apart(
-                read for span_id in spans for read in self._records.readers(run.trace_id, span_id)
-            )
+            self._by_run[run.run_id] = self._told_apart(self._records.readers_of_run(run))
         return self._by_run[run.run_id]
 
     def _told_apart(self, reads: Iterable[Artifact]) -> _Reads:
@@ -250,11 +248,6 @@ def _origin(read: Artifact, crossing: Crossing) -> _Origin:
         return _CONTENT, node_id(read)
     far = crossing.far[0]
     return _written(far.instance) if far.instance.direction == "output" else (_RUN, far.run.run_id, node_id(read))
-
-
-def _spans_of(run: Run) -> list[str]:
-    """The spans of a run, that of each thing it read and wrote among them."""
-    return [run.span_id, *(each.span_id for each in run.inputs), *(each.span_id for each in run.outputs)]
 
 
 def _expect_producers(records: Records, reads: Collection[Artifact]) -> None:

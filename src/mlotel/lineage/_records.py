@@ -28,9 +28,11 @@ class _AnswersTogether(Protocol):
 
     def runs_of_spans(self, spans: Iterable[Span]) -> Mapping[Span, Run]: ...
 
-    def artifacts_with_digests(self, digests: Iterable[str], *, direction: str) -> Sequence[Artifact]: ...
+    def writes_of(self, digests: Iterable[str]) -> Sequence[Artifact]: ...
 
-    def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]: ...
+    def reads_of(self, spans: Iterable[Span], digests: Iterable[str]) -> Sequence[Artifact]: ...
+
+    def reads_of_runs(self, run_ids: Iterable[str]) -> Sequence[Artifact]: ...
 
     def dependents_of_spans(self, spans: Iterable[Span]) -> Sequence[Run]: ...
 
@@ -71,6 +73,7 @@ class Records:
         self._writers: dict[str, list[Artifact]] = {}
         self._reads: dict[str, Sequence[Artifact]] = {}
         self._linked: dict[Span, Sequence[Artifact]] = {}
+        self._linked_to_runs: dict[str, Sequence[Artifact]] = {}
         self._dependents: dict[Span, Sequence[Run]] = {}
 
     def run(self, run_id: str) -> Run | None:
@@ -134,6 +137,14 @@ class Records:
             self._linked[key] = self._store.readers_of(trace_id, span_id)
         return self._linked[key]
 
+    def readers_of_run(self, run: Run) -> Sequence[Artifact]:
+        """Every read with a link to the run itself, or to one of its spans that wrote nothing."""
+        if run.run_id not in self._linked_to_runs:
+            spans = (run.span_id, *(each.span_id for each in run.inputs))
+            found = [read for span_id in spans for read in self.readers(run.trace_id, span_id)]
+            self._linked_to_runs[run.run_id] = found
+        return self._linked_to_runs[run.run_id]
+
     def dependents(self, run: Run) -> Sequence[Run]:
         """The runs that were said to depend on a run."""
         key = (run.trace_id, run.span_id)
@@ -175,30 +186,39 @@ class Records:
             self._often |= {digest: {} for digest in often}
             missing.difference_update(often)
         if self._together and missing:
-            found = _by_digest(self._together.artifacts_with_digests(missing, direction="output"))
+            found = _by_digest(self._together.writes_of(missing))
             self._writers |= {digest: _earliest_first(found[digest]) for digest in missing}
 
-    def expect_reads(self, digests: Iterable[str]) -> Sequence[Artifact]:
-        """`reads` will be asked for these; return what was read for it now."""
-        missing = {digest for digest in digests if digest not in self._reads}
-        if not self._together or not missing:
-            return ()
-        reads = self._together.artifacts_with_digests(missing, direction="input")
-        found = _by_digest(reads)
-        self._reads |= {digest: found[digest] for digest in missing}
-        return reads
-
-    def expect_readers(self, spans: Iterable[Span]) -> Sequence[Artifact]:
-        """`readers` will be asked for these; return what was read for it now."""
+    def expect_reads(self, spans: Iterable[Span], digests: Iterable[str]) -> Sequence[Artifact]:
+        """`readers` will be asked for these spans, `reads` for these digests; return what was read for that now."""
         missing = {span for span in spans if span not in self._linked}
-        if not self._together or not missing:
+        unread = {digest for digest in digests if digest not in self._reads}
+        if not self._together or not (missing or unread):
             return ()
-        reads = self._together.readers_of_spans(missing)
-        found: defaultdict[Span, list[Artifact]] = defaultdict(list)
+        reads = self._together.reads_of(missing, unread)
+        linked: defaultdict[Span, list[Artifact]] = defaultdict(list)
         for each in reads:
             if each.link is not None:
-                found[each.link.trace_id, each.link.span_id].append(each)
-        self._linked |= {span: found[span] for span in missing}
+                linked[each.link.trace_id, each.link.span_id].append(each)
+        of_digests = _by_digest(reads)
+        self._linked |= {span: linked[span] for span in missing}
+        self._reads |= {digest: of_digests[digest] for digest in unread}
+        return reads
+
+    def expect_readers_of_runs(self, runs: Iterable[Run]) -> Sequence[Artifact]:
+        """`readers_of_run` will be asked for these; return what was read for it now."""
+        missing = {run.run_id: run for run in runs if run.run_id not in self._linked_to_runs}
+        if not self._together or not missing:
+            return ()
+        for run in missing.values():
+            self.remember(run)
+        found: defaultdict[str, list[Artifact]] = defaultdict(list)
+        reads = self._together.reads_of_runs(missing)
+        for each in reads:
+            run_read = None if each.link is None else self._spans.get((each.link.trace_id, each.link.span_id))
+            if run_read is not None:
+                found[run_read.run_id].append(each)
+        self._linked_to_runs |= {run_id: found[run_id] for run_id in missing}
         return reads
 
     def expect_dependents(self, runs: Iterable[Run]) -> None:

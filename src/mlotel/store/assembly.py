@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from mlotel._json import UNDECODABLE
 from mlotel.model import Annotation, Artifact, Run, RunHead
 from mlotel.semconv import attributes as A
 from mlotel.semconv import events
 from mlotel.store.anyvalue import decode_attributes
+from mlotel.store.artifact_spans import ArtifactSpans
 from mlotel.store.conditions import Condition
 from mlotel.store.index import Index, marks
 from mlotel.store.liveness import state_of_open_run
@@ -60,6 +62,7 @@ class Assembly:
         self._clock = clock
         self._heard_from = heard_from
         self._parser = LineParser()
+        self._artifact_spans = ArtifactSpans()
         # A collector's line holds many spans, and a manifest many entries, which are asked for one after another.
         self._parsed: dict[Place, Sequence[Item]] = {}
         # One artifact is come to by its run, its digest and its producer: it is put together once. By numbers of rows.
@@ -198,14 +201,32 @@ class Assembly:
         items = self._parsed.get(place)
         if items is None:
             line = self._read(place)
+            return None if line is None else self._span_on(line, place, number)
+        return _span_among(items, number)
+
+    def _span_on(self, line: bytes, place: Place, number: int) -> Span | None:
+        span = self._parser.span(line)  # mostly it has a line of its own
+        if span is not None:
+            return span if span.span_id.lower() == span_hex(number) else None
+        return _span_among(self._parse(place, line), number)
+
+    def _artifact_of_span(self, place: Place, number: int) -> Artifact | None:
+        items = self._parsed.get(place)
+        if items is None:
+            line = self._read(place)
             if line is None:
                 return None
-            span = self._parser.span(line)  # mostly it has a line of its own
-            if span is not None:
-                return span if span.span_id.lower() == span_hex(number) else None
-            items = self._parse(place, line)
-        item = _item_of_span(items, number)
-        return None if item is None else item.span
+            content = self._parser.content(line)
+            if content is not None:
+                try:
+                    artifact = self._artifact_spans.artifact(content)
+                    return artifact if artifact.span_id == span_hex(number) else None
+                except UNDECODABLE:  # several items, or something after the list, or no span
+                    pass
+            span = self._span_on(line, place, number)
+        else:
+            span = _span_among(items, number)
+        return None if span is None else artifact_of(span)
 
     def _record_item(self, place: Place, event: str, *, span: int | None = None, run: str | None = None) -> Item | None:
         """The record of this event, and of this span number or run id where they are given, on the line at `place`."""
@@ -299,8 +320,7 @@ class Assembly:
                 item = self._record_item(place, events.MLOTEL_ARTIFACT_MANIFEST, span=row.span)
                 artifact = entry_of(item.record, row.entry) if item and item.record else None
             else:
-                span = self.span(place, row.span)
-                artifact = artifact_of(span) if span else None
+                artifact = self._artifact_of_span(place, row.span)
         except BAD_SHAPE:
             return None
         if artifact is None:
@@ -309,6 +329,11 @@ class Assembly:
             self._artifacts.clear()
         self._artifacts[row.id] = artifact
         return artifact
+
+
+def _span_among(items: Iterable[Item], number: int) -> Span | None:
+    item = _item_of_span(items, number)
+    return None if item is None else item.span
 
 
 def _item_of_span(items: Iterable[Item], number: int | None) -> Item | None:

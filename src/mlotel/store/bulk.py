@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TypeVar
 
 from mlotel.model import Artifact, Run
 from mlotel.store.assembly import Assembly
 from mlotel.store.index import Index, marks
-from mlotel.store.rows import begins, digest_number, digest_range, flags_of, ids_of, span_number, trace_numbers
+from mlotel.store.rows import IoRow, begins, digest_number, digest_range, flags_of, ids_of, span_number, trace_numbers
 
 __all__ = [
     "Span",
-    "artifacts_with_digests",
     "dependents_of",
     "digests_written_often",
     "is_written_by_others",
     "latest_of_each_digest",
     "latest_write",
-    "readers_of",
+    "reads_of",
+    "reads_of_runs",
     "runs_of_spans",
     "runs_with_ids",
+    "writes_of",
 ]
 
 Span = tuple[str, str]
@@ -66,16 +67,12 @@ def runs_of_spans(index: Index, assembly: Assembly, spans: Iterable[Span]) -> di
     return found
 
 
-def artifacts_with_digests(
-    index: Index, assembly: Assembly, digests: Iterable[str], direction: str
-) -> Iterator[Artifact]:
-    """The reads or writes of whole digests, of each digest the latest first."""
+def writes_of(index: Index, assembly: Assembly, digests: Iterable[str]) -> Iterator[Artifact]:
+    """The writes of whole digests, of each digest the latest first."""
     wanted = set(digests)
     for chunk in _chunks(_by_number(wanted, digest_number)):
-        where = f"digest IN {marks(chunk)} AND flags IN (?, ?)"
-        for artifact in _artifacts(index, assembly, where, (*chunk, *flags_of(direction))):
-            if artifact.digest in wanted:
-                yield artifact
+        rows = index.io_rows_by_number(f"digest IN {marks(chunk)} AND flags IN (?, ?)", (*chunk, *flags_of("output")))
+        yield from (each for each in _latest_first(assembly, rows) if each.digest in wanted)
 
 
 def digests_written_often(index: Index, digests: Iterable[str], more_than: int) -> set[str]:
@@ -139,13 +136,40 @@ def _matching(index: Index, assembly: Assembly, number: int, flags: int, beginni
     return (artifact for artifact in found if begins(artifact.digest, beginning))
 
 
-def readers_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Iterator[Artifact]:
-    """The artifacts that were read with a link to one of these spans, of each span the latest first."""
-    wanted = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
-    for chunk in _chunks(_by_number(wanted, lambda span: span_number(span[1]))):
-        for artifact in _artifacts(index, assembly, f"link IN {marks(chunk)}", chunk):
-            if artifact.link is not None and (artifact.link.trace_id, artifact.link.span_id) in wanted:
-                yield artifact
+def reads_of(
+    index: Index, assembly: Assembly, spans: Iterable[Span], digests: Iterable[str] = ()
+) -> Sequence[Artifact]:
+    """The artifacts that were read with a link to one of these spans, or that are of one of these whole digests.
+
+    The latest is the first; each stands once.
+    """
+    linked = {(trace_id.lower(), span_id.lower()) for trace_id, span_id in spans}
+    wanted = set(digests)
+    numbers = _chunks(_by_number(linked, lambda span: span_number(span[1])))
+    rows: dict[int, IoRow] = {}
+    for of_spans, of_digests in zip_longest(numbers, _chunks(_by_number(wanted, digest_number)), fillvalue=()):
+        where = f"link IN {marks(of_spans)} OR (digest IN {marks(of_digests)} AND flags IN (?, ?))"
+        found = index.io_rows_by_number(where, (*of_spans, *of_digests, *flags_of("input")))
+        rows.update((row.id, row) for row in found)
+    return [
+        each
+        for each in _latest_first(assembly, sorted(rows.values()))
+        if each.digest in wanted or (each.link is not None and (each.link.trace_id, each.link.span_id) in linked)
+    ]
+
+
+def reads_of_runs(index: Index, assembly: Assembly, run_ids: Iterable[str]) -> Iterator[Artifact]:
+    """The artifacts that were read with a link to a run of whole ids: to its own span, or to that of one of its reads.
+
+    The trace that a link names is not looked at.
+    """
+    for chunk in _chunks(_by_number(run_ids, lambda run_id: trace_numbers(run_id.lower())[0])):
+        runs = f"run_hi IN {marks(chunk)}"
+        own = f"SELECT span FROM run WHERE {runs}"
+        reads = f"SELECT io.span FROM run JOIN io ON io.run = run.id WHERE {runs} AND flags IN (?, ?)"
+        where = f"link IN ({own} UNION ALL {reads})"
+        rows = index.io_rows_by_number(where, (*chunk, *chunk, *flags_of("input")))
+        yield from _latest_first(assembly, rows)
 
 
 def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> Iterator[Run]:
@@ -158,12 +182,12 @@ def dependents_of(index: Index, assembly: Assembly, spans: Iterable[Span]) -> It
                 yield run
 
 
-def _artifacts(index: Index, assembly: Assembly, where: str, parameters: Sequence[int]) -> Iterator[Artifact]:
-    """Artifacts, the latest first; of those at one time, the one last read into the index."""
-    found = list(assembly.artifacts(index.io_rows_by_number(where, parameters)))
+def _latest_first(assembly: Assembly, rows: Iterable[IoRow]) -> list[Artifact]:
+    """The artifacts of rows in the order of their numbers; of those at one time, the one last read into the index."""
+    found = list(assembly.artifacts(rows))
     found.reverse()
     found.sort(key=lambda each: each.time_ns, reverse=True)
-    return iter(found)
+    return found
 
 
 def _by_number(keys: Iterable[K], number_of: Callable[[K], int]) -> dict[int, list[K]]:

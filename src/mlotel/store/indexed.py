@@ -347,7 +347,7 @@ class IndexedStore(ABC):
     @_question
     def readers_of(self, trace_id: str, span_id: str) -> Sequence[Artifact]:
         """The artifacts that were read with a link to this span as their producer's, latest first."""
-        return tuple(bulk.readers_of(self._index(), self._assembly, [(trace_id, span_id)]))
+        return tuple(bulk.reads_of(self._index(), self._assembly, [(trace_id, span_id)]))
 
     @_question
     def dependents_of(self, trace_id: str, span_id: str) -> Sequence[Run]:
@@ -376,9 +376,9 @@ class IndexedStore(ABC):
         return bulk.runs_of_spans(self._index(), self._assembly, spans)
 
     @_question
-    def artifacts_with_digests(self, digests: Iterable[str], *, direction: str) -> Sequence[Artifact]:
-        """The reads (``input``) or writes (``output``) of whole digests, of each digest the latest first."""
-        return tuple(bulk.artifacts_with_digests(self._index(), self._assembly, digests, direction))
+    def writes_of(self, digests: Iterable[str]) -> Sequence[Artifact]:
+        """The writes of whole digests, of each digest the latest first."""
+        return tuple(bulk.writes_of(self._index(), self._assembly, digests))
 
     @_question
     def latest_of_each_digest(self, beginning: str) -> Sequence[Artifact]:
@@ -401,9 +401,14 @@ class IndexedStore(ABC):
         return bulk.is_written_by_others(self._index(), self._assembly, digest, run_id)
 
     @_question
-    def readers_of_spans(self, spans: Iterable[Span]) -> Sequence[Artifact]:
-        """As `readers_of` of each of many spans."""
-        return tuple(bulk.readers_of(self._index(), self._assembly, spans))
+    def reads_of(self, spans: Iterable[Span], digests: Iterable[str]) -> Sequence[Artifact]:
+        """The artifacts that were read with a link to one of these spans, or are of one of these whole digests."""
+        return tuple(bulk.reads_of(self._index(), self._assembly, spans, digests))
+
+    @_question
+    def reads_of_runs(self, run_ids: Iterable[str]) -> Sequence[Artifact]:
+        """The artifacts that were read with a link to a run itself: to its span, or to that of one of its reads."""
+        return tuple(bulk.reads_of_runs(self._index(), self._assembly, run_ids))
 
     @_question
     def dependents_of_spans(self, spans: Iterable[Span]) -> Sequence[Run]:

@@ -54,15 +54,18 @@ class LineParser:
         self._records: _Beginning = (b"\n", 0, ())
         self._known: dict[bytes, Sequence[KeyValue]] = {}
 
+    def content(self, line: bytes) -> bytes | None:
+        """What stands in the list of spans of a line that begins like the last one with one span; None of any other."""
+        beginning, start, _ = self._spans
+        return line[start : -len(_TAIL)] if line.startswith(beginning) and line.endswith(_TAIL) else None
+
     def span(self, line: bytes) -> Span | None:
         """The span of a line that holds one, and begins like the last such line; None of any other line."""
-        beginning, start, _ = self._spans
-        if line.startswith(beginning) and line.endswith(_TAIL):
-            try:
-                return _decode_span(line[start : -len(_TAIL)])
-            except UNDECODABLE:  # several items, or something after the list, or no span
-                return None
-        return None
+        content = self.content(line)
+        try:
+            return None if content is None else _decode_span(content)
+        except UNDECODABLE:  # several items, or something after the list, or no span
+            return None
 
     def items(self, line: bytes) -> Sequence[Item]:
         """The spans and log records of one line (without its newline), other signals left out.
