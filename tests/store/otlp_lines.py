@@ -132,8 +132,8 @@ class RunLines:
         number = int(self.span_id, 16) + (self._artifacts << 32)
         time = self.start_ns + (self._artifacts * 1000 if after_s is None else round(after_s * SECOND))
         said = {
-            A.MLOTEL_RUN_ID: self.run_id,
             A.MLOTEL_IO_DIRECTION: direction,
+            A.MLOTEL_RUN_ID: self.run_id,
             A.MLOTEL_ARTIFACT_NAME: name,
             A.MLOTEL_ARTIFACT_DIGEST: digest,
             **attributes,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
+from mlotel._json import UNDECODABLE
 from mlotel.model import Artifact
 from mlotel.semconv import attributes as A
-from mlotel.store.otlp import Span
+from mlotel.store.otlp import KeyValue, Span
 from mlotel.store.values import artifact_of
 
 __all__ = ["ArtifactSpans"]
@@ -34,6 +35,7 @@ class _Outline(Struct, gc=False, rename="camel"):
 
 _decode_outline = Decoder(_Outline).decode
 _decode_span = Decoder(Span).decode
+_decode_attributes = Decoder(list[KeyValue]).decode
 
 
 class ArtifactSpans:
@@ -53,9 +55,9 @@ class ArtifactSpans:
         if known is None or owned is None:
             span = _decode_span(content)
             artifact = artifact_of(span)
-            # Where these two stand elsewhere, or again, the description is not the same for all.
-            keys = [each.key for each in span.attributes or ()]
-            if keys[:2] == _FIRST and not {*keys[2:]} & {*_FIRST} and len(content) <= _LONGEST_KNOWN:
+            # Where there is anything else before the description, or these two once more in it, it is not all.
+            more = [each.key for each in (span.attributes or ())[len(_FIRST) :]]
+            if _keys(owner) == _FIRST and not {*more} & {*_FIRST} and len(content) <= _LONGEST_KNOWN:
                 self._remember(owner, said, artifact)
             return artifact
         # By position, as in `artifact_of`
@@ -88,3 +90,11 @@ class ArtifactSpans:
             self._owners.clear()
         self._known[said] = artifact
         self._owners[owner] = artifact.direction, artifact.run_id
+
+
+def _keys(owner: bytes) -> list[str]:
+    """The keys of the attributes that an unfinished list of them holds."""
+    try:
+        return [each.key for each in _decode_attributes(owner.removesuffix(b",") + b"]")]
+    except UNDECODABLE:  # it ends within one of them
+        return []
