@@ -161,7 +161,7 @@ def reads_of(
 def reads_of_runs(index: Index, assembly: Assembly, run_ids: Iterable[str]) -> Iterator[Artifact]:
     """The artifacts that were read with a link to a run of whole ids: to its own span, or to that of one of its reads.
 
-    The trace that a link names is not looked at.
+    Found by the first halves of run ids, and by the span that a link names, whatever the trace: whoever asks compares.
     """
     for chunk in _chunks(_by_number(run_ids, lambda run_id: trace_numbers(run_id.lower())[0])):
         runs = f"run_hi IN {marks(chunk)}"
