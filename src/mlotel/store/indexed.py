@@ -28,13 +28,18 @@ from mlotel.store.rows import (
     begins,
     digest_number,
     digest_range,
-    flags_of,
     ids_of,
     span_number,
     target_number,
-    uri_number,
 )
-from mlotel.store.selecting import component_names, is_selected, latest_names, select, states_of_components
+from mlotel.store.selecting import (
+    component_names,
+    is_selected,
+    latest_names,
+    select,
+    select_artifacts,
+    states_of_components,
+)
 from mlotel.store.values import artifact_of, prediction_of_span
 
 __all__ = ["IndexedStore", "StoreStatus", "unavailable"]
@@ -289,26 +294,10 @@ class IndexedStore(ABC):
     ) -> Sequence[Artifact]:
         """Artifacts by digest (whole, or a prefix of its hex), exact name or exact URI; latest first."""
         index = self._index()
-        where, parameters = ["TRUE"], list[Any]()
-        if digest is not None:
-            where.append("digest BETWEEN ? AND ?")
-            parameters += digest_range(digest)
-        # A unary plus keeps SQLite from taking the index of a condition that selects less than another one does.
-        if uri is not None:
-            where.append("uri = ?" if digest is None else "+uri = ?")
-            parameters.append(uri_number(uri))
-        if name is not None:
-            number = index.name_id(name)
-            if number is None:
-                return ()
-            where.append("name = ?" if digest is None and uri is None else "+name = ?")
-            parameters.append(number)
-        if direction is not None:
-            where.append("flags IN (?, ?)")
-            parameters += flags_of(direction)
+        chosen = select_artifacts(index, digest=digest, name=name, uri=uri, direction=direction)
         found = (
             artifact
-            for artifact in self._assembly.artifacts(index.io_rows(" AND ".join(where), parameters))
+            for artifact in self._assembly.artifacts(index.io_rows(*chosen))
             if (digest is None or begins(artifact.digest, digest)) and (uri is None or artifact.uri == uri)
         )
         return tuple(islice(found, limit))

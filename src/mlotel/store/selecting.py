@@ -1,7 +1,7 @@
-"""What of a condition the index can tell, as SQL: which runs it may hold for, none of them left out.
+"""What of a condition the index can tell, as SQL: what it may hold for, nothing of that left out.
 
-Whoever selects so looks at the runs themselves afterwards: the index has numbers for names, places and digests, and
-different ones may have the same number.
+Whoever selects so looks at the runs and artifacts themselves afterwards: the index has numbers for names, places and
+digests, and different ones may have the same number.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from typing import Any, NamedTuple
 from mlotel import uris
 from mlotel.store.conditions import Condition
 from mlotel.store.index import NOT_OK, Index
-from mlotel.store.rows import OUTPUT, STATES, digest_range, uri_number
+from mlotel.store.rows import OUTPUT, STATES, digest_range, flags_of, uri_number
 
-__all__ = ["Selection", "component_names", "is_selected", "latest_names", "select", "states_of_components"]
+__all__ = [
+    "Selection",
+    "component_names",
+    "is_selected",
+    "latest_names",
+    "select",
+    "select_artifacts",
+    "states_of_components",
+]
 
 _SIDES = {"artifact": "", "input": f" AND (flags & {OUTPUT}) = 0", "output": f" AND (flags & {OUTPUT}) = {OUTPUT}"}
 # From one component to the next by the index: there are few of them among a million runs.
@@ -29,7 +37,7 @@ SELECT name.text, name.id FROM known JOIN name ON name.id = known.id
 
 
 class Selection(NamedTuple):
-    """A condition of SQL on the table of runs, with its parameters."""
+    """A condition of SQL on the table of runs, or of I/O, with its parameters."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
@@ -62,8 +70,30 @@ def select(
         parts.append(Selection("start >= ?", (since_ns,)))
     if until_ns is not None:
         parts.append(Selection("start <= ?", (until_ns,)))
-    sql = " AND ".join(["TRUE", *(part.sql for part in parts)])
-    return Selection(sql, tuple(parameter for part in parts for parameter in part.parameters))
+    return _all_of(parts)
+
+
+def select_artifacts(
+    index: Index,
+    *,
+    digest: str | None = None,
+    name: str | None = None,
+    uri: str | None = None,
+    direction: str | None = None,
+) -> Selection:
+    """What selects the reads and writes for which all that is given may hold; a digest may be the beginning of one."""
+    parts = []
+    if digest is not None:
+        parts.append(Selection("digest BETWEEN ? AND ?", digest_range(digest)))
+    # A unary plus keeps SQLite from taking the index of a condition that selects less than another one does.
+    if uri is not None:
+        parts.append(Selection("+uri = ?" if parts else "uri = ?", (uri_number(uri),)))
+    if name is not None:
+        number = index.name_id(name)
+        parts.append(_NOTHING if number is None else Selection("+name = ?" if parts else "name = ?", (number,)))
+    if direction is not None:
+        parts.append(Selection("flags IN (?, ?)", flags_of(direction)))
+    return _all_of(parts)
 
 
 def component_names(index: Index) -> dict[str, int]:
@@ -91,6 +121,11 @@ def states_of_components(index: Index, chosen: Selection) -> list[tuple[str, str
     found += ((component, STATES.index("ok"), count) for component, count in runs.items() if count)
     names = {number: name for name, number in component_names(index).items()}
     return [(names[component], STATES[state], count) for component, state, count in found]
+
+
+def _all_of(parts: Sequence[Selection]) -> Selection:
+    sql = " AND ".join(["TRUE", *(part.sql for part in parts)])
+    return Selection(sql, tuple(parameter for part in parts for parameter in part.parameters))
 
 
 def _of_condition(index: Index, condition: Condition) -> Selection:
