@@ -370,6 +370,15 @@ def test_show_as_json_is_the_run_as_runs_prints_it(mlotel, delays, book):
     assert (listed["stale"], shown) == (None, {**listed, "stale": [], "annotations": []})
 
 
+@pytest.mark.parametrize("command", ["show", "explain"])
+def test_show_of_a_component_says_where_its_runs_are(mlotel, delays, command):
+    """A component's name in the place of a run's id is told from a slip, as by `lineage`."""
+    answer = mlotel(command, "train", "--store", delays)
+
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "mlotel: no run 'train': it is a component, and `mlotel history train` lists its runs\n"
+
+
 def test_show_of_no_run_is_not_found(mlotel, delays):
     """Exit code 1, one line on standard error, nothing on standard output."""
     answer = mlotel("show", "0123abcd", "--store", delays)

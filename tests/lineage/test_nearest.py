@@ -50,11 +50,13 @@ def test_a_reference_that_nothing_answers_to(delays, what, told):
         ("77bb12c4" + "1" * 24, "did you mean '77aa12c4" + "1" * 24),
         ("ffff", "an id needs 4 digits or more"),
         ("ffffffff", "an id needs 4 digits or more"),
-        ("train", "an id needs 4 digits or more"),
+        ("train", "it is a component, and `mlotel history train` lists its runs"),
+        ("run:train", "it is a component"),
+        ("tran", "an id needs 4 digits or more"),
     ],
 )
 def test_a_run_that_is_not_there(delays, what, told):
-    """The nearest ids, as long as what was typed."""
+    """The nearest ids, as long as what was typed; a component's name has no run, but a history."""
     with pytest.raises(RunNotFoundError, match=re.escape(told)):
         resolve_run(delays, what)
 

@@ -237,7 +237,7 @@ def test_a_run_that_is_not_there_is_not_found(book, opened, what):
     """Too short, no hex, or unknown."""
     book.run("train")
 
-    with pytest.raises(RunNotFoundError, match="mlotel runs"):
+    with pytest.raises(RunNotFoundError, match=r"mlotel (runs|history train)"):
         resolve_run(opened(book), what)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from mlotel.errors import nearest
 from mlotel.lineage._components import component_names
 from mlotel.store import Store
 
-__all__ = ["meant", "nearest_run"]
+__all__ = ["meant", "meant_run"]
 
 _RUNS, _NAMES = 200, 2000
 _SHORTEST_ID = 8
@@ -26,12 +27,9 @@ class _KnowsNames(Protocol):
     def artifact_names(self, limit: int) -> Sequence[str]: ...
 
 
-def nearest_run(store: Store, reference: str) -> str:
-    """Return the latest runs that an id may be a slip of, as the end of a sentence, or nothing."""
-    if len(reference) < _SHORTEST_ID:
-        return ""
-    ids = (identity[: len(reference)] for run in store.runs(limit=_RUNS) for identity in (run.run_id, run.trace_id))
-    return nearest(reference, list(dict.fromkeys(ids)), cutoff=_ID_CUTOFF)
+def meant_run(store: Store, what: str) -> str:
+    """Return what a reference to a run may be a slip of, as the end of a sentence: a component, an id; or nothing."""
+    return _lists_runs(what) if what in component_names(store) else _nearest_id(store, what.lower())
 
 
 def meant(store: Store, what: str) -> str:
@@ -40,10 +38,22 @@ def meant(store: Store, what: str) -> str:
     text = rest.partition(":")[0] if way == "model" else rest if way in _WAYS else what
     known = component_names(store)
     if text in known:
-        return f": it is a component, and `mlotel history {text}` lists its runs"
+        return _lists_runs(text)
     ios = [io for run in store.runs(limit=_RUNS) for io in (*run.inputs, *run.outputs)]
     names = store.artifact_names(_NAMES) if isinstance(store, _KnowsNames) else [io.name for io in ios]
     slip = nearest(text, list(dict.fromkeys((*names, *known))))
     if not slip and ("/" in text or "." in text):
         slip = nearest(uris.clean(text), list(dict.fromkeys(io.uri for io in ios if io.uri)))
-    return slip or nearest_run(store, text.lower())
+    return slip or _nearest_id(store, text.lower())
+
+
+def _lists_runs(component: str) -> str:
+    return f": it is a component, and `mlotel history {shlex.quote(component)}` lists its runs"
+
+
+def _nearest_id(store: Store, reference: str) -> str:
+    """The latest runs that an id may be a slip of."""
+    if len(reference) < _SHORTEST_ID:
+        return ""
+    ids = (identity[: len(reference)] for run in store.runs(limit=_RUNS) for identity in (run.run_id, run.trace_id))
+    return nearest(reference, list(dict.fromkeys(ids)), cutoff=_ID_CUTOFF)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from mlotel import uris
 from mlotel.errors import AmbiguousReferenceError, ArtifactError, RunNotFoundError
 from mlotel.lineage._models import models_named
-from mlotel.lineage._nearest import meant, nearest_run
+from mlotel.lineage._nearest import meant, meant_run
 from mlotel.lineage._record_keys import RECORD, resolve_record
 from mlotel.model import Artifact, Run
 from mlotel.store import Store
@@ -95,11 +95,12 @@ def resolve_run(store: Store, what: str) -> Run:
     """
     if what.strip().startswith(RECORD):
         return resolve_record(store, what.strip()).run
-    reference = what.strip().removeprefix("run:").removeprefix("trace:").lower()
+    text = what.strip().removeprefix("run:").removeprefix("trace:")
+    reference = text.lower()
     found = store.find_runs(reference) if _HEX.fullmatch(reference) else ()
     runs = {run.run_id: run for run in found if run.run_id == reference} or {run.run_id: run for run in found}
     if not runs:
-        advice = nearest_run(store, reference) or ": `mlotel runs` lists the runs; an id needs 4 digits or more"
+        advice = meant_run(store, text) or ": `mlotel runs` lists the runs; an id needs 4 digits or more"
         raise RunNotFoundError(f"no run {what!r}{advice}")
     if len(runs) > 1:
         raise _ambiguous(what, [_describe_run(run) for run in runs.values()])
