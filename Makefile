@@ -9,6 +9,9 @@ MLFLOW := .venv-mlflow
 # two cores are not busy with two of them.
 PYTEST := -m pytest --numprocesses 3 --dist loadfile
 export PYTHON
+# Hundreds of processes are started here. With this variable, which images of containers set, each would compile every
+# module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
