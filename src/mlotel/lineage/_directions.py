@@ -132,14 +132,11 @@ class Forward:
         self._records = records
         self._by_digest: dict[str, _Reads] = {}
         self._by_run: dict[str, _Reads] = {}
-        self._expected: set[str] = set()
 
     def expect_runs(self, runs: Collection[Run]) -> None:
         """Read together what `through` and `beside` will look for."""
-        fresh = [run for run in runs if run.run_id not in self._expected]
-        self._expected.update(run.run_id for run in fresh)
-        self._expect(self._records.expect_readers_of_runs(fresh))
-        self._records.expect_dependents(fresh)
+        self._expect(self._records.expect_readers_of_runs(runs))
+        self._records.expect_dependents(runs)
 
     def expect_artifacts(self, near: Collection[Artifact]) -> None:
         """Read together what `across` will look for."""

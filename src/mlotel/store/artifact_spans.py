@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from mlotel._json import UNDECODABLE
 from mlotel.model import Artifact
@@ -42,58 +43,36 @@ class ArtifactSpans:
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], Artifact] = {}
-        # Direction and run by the attributes that stand before an artifact's.
-        self._owners: dict[bytes, tuple[str, str]] = {}
 
     def artifact(self, content: bytes) -> Artifact:
         """The artifact of an I/O span, which is a JSON object. Raises what `BAD_SHAPE` names where it is none."""
         outline = _decode_outline(content)
-        owner, _, description = bytes(outline.attributes).partition(_DESCRIPTION)
+        beginning, _, description = bytes(outline.attributes).partition(_DESCRIPTION)
         said = description, bytes(outline.links)
-        known, owned = self._known.get(said), self._owners.get(owner)
-        if known is None or owned is None:
-            span = _decode_span(content)
-            artifact = artifact_of(span)
-            # Where there is anything else before the description, or these two once more in it, it is not all.
-            more = [each.key for each in (span.attributes or ())[len(_FIRST) :]]
-            if _keys(owner) == _FIRST and not {*more} & {*_FIRST} and len(content) <= _LONGEST_KNOWN:
-                self._remember(owner, said, artifact)
-            return artifact
-        # By position, as in `artifact_of`
-        return Artifact(
-            known.name,
-            owned[0],
-            outline.span_id.lower(),
-            owned[1],
-            known.type,
-            known.digest,
-            known.scope,
-            known.uri,
-            known.rows,
-            known.columns,
-            known.size,
-            known.schema_digest,
-            known.note,
-            int(outline.start_time_unix_nano),
-            known.link,
-            known.derived_from,
-            known.missing,
-            known.drift,
-            known.profile,
-        )
-
-    def _remember(self, owner: bytes, said: tuple[bytes, bytes], artifact: Artifact) -> None:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        if len(self._owners) >= _MOST_KNOWN:
-            self._owners.clear()
-        self._known[said] = artifact
-        self._owners[owner] = artifact.direction, artifact.run_id
+        known = self._known.get(said)
+        owner = _owner(beginning)
+        if known is not None and owner is not None:
+            direction, run_id = owner
+            span_id, time_ns = outline.span_id.lower(), int(outline.start_time_unix_nano)
+            return replace(known, direction=direction, span_id=span_id, run_id=run_id, time_ns=time_ns)
+        span = _decode_span(content)
+        artifact = artifact_of(span)
+        # Where one of the first two stands in it once more, the description is not the same for all.
+        more = [each.key for each in (span.attributes or ())[len(_FIRST) :]]
+        if owner is not None and not {*more} & {*_FIRST} and len(content) <= _LONGEST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[said] = artifact
+        return artifact
 
 
-def _keys(owner: bytes) -> list[str]:
-    """The keys of the attributes that an unfinished list of them holds."""
+def _owner(beginning: bytes) -> tuple[str, str] | None:
+    """Direction and run, where a list of attributes begins with those two as texts and nothing else."""
     try:
-        return [each.key for each in _decode_attributes(owner.removesuffix(b",") + b"]")]
-    except UNDECODABLE:  # it ends within one of them
-        return []
+        attributes = _decode_attributes(beginning.removesuffix(b",") + b"]")
+    except UNDECODABLE:  # it ends within an attribute, or is the whole list
+        return None
+    if [each.key for each in attributes] != _FIRST:
+        return None
+    direction, run_id = (None if each.value is None else each.value.string_value for each in attributes)
+    return None if direction is None or run_id is None else (direction, run_id.lower())
